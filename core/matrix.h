@@ -1,0 +1,37 @@
+/* Rows of vectors: embeddings, scores, logits. Row-major float32.
+ *
+ *     ce_matrix m;
+ *     ce_matrix_init(&m, rows, cols, &err);       // zeroed
+ *     float *row = ce_matrix_row(&m, i);          // [cols]
+ *     ce_matrix_free(&m);
+ */
+#ifndef CE_MATRIX_H
+#define CE_MATRIX_H
+
+#include "error.h"
+
+#include <stddef.h>
+
+typedef struct ce_matrix {
+    size_t rows, cols;
+    float *data; /* [rows, cols] */
+} ce_matrix;
+
+int ce_matrix_init(ce_matrix *m, size_t rows, size_t cols, ce_error *err);
+void ce_matrix_free(ce_matrix *m); /* empties it; NULL is fine */
+float *ce_matrix_row(const ce_matrix *m, size_t row);
+
+/* Divides each row by its L2 norm (summed in float64). A row of zeros stays; a row with
+ * NaN stays NaN. */
+void ce_matrix_normalize(ce_matrix *m);
+
+/* Mean over the rows into out[cols], summed in float64; rows must be at least 1. */
+void ce_matrix_mean(const ce_matrix *m, float *out);
+
+/* out = a b^T, [a.rows, b.rows]; a.cols must equal b.cols (CE_EINVAL). Every entry is
+ * computed by the same sequence of operations wherever it stands, so equal rows give
+ * equal scores: ties are ties. */
+int ce_matrix_similarity(ce_matrix *out, const ce_matrix *a, const ce_matrix *b,
+                         ce_error *err);
+
+#endif

@@ -1,0 +1,72 @@
+/* A CLIP: an image tower and a text tower over one embedding space, opened from a
+ * checkpoint directory. A model is read-only once open and may be used by several threads,
+ * each with its own ce_scratch.
+ *
+ *     ce_model *model;
+ *     ce_model_open(&model, "clip-vit-base-patch32/", &err);
+ *     ce_scratch *scratch;
+ *     ce_scratch_new(&scratch, model, &err);
+ *     float embeds[d];
+ *     ce_model_encode_images(model, embeds, pixels, 1, scratch, &err);
+ *     ce_scratch_free(scratch);
+ *     ce_model_free(model);
+ */
+#ifndef CE_MODEL_H
+#define CE_MODEL_H
+
+#include "error.h"
+#include "preprocess.h"
+#include "tokenizer.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct ce_model ce_model;
+typedef struct ce_scratch ce_scratch;
+
+/* What was resolved from the checkpoint. Strings are borrowed from the model. */
+typedef struct ce_model_info {
+    const char *name;       /* the directory's own name */
+    const char *path;       /* as it was opened */
+    const char *format;     /* "hugging-face", "open-clip" */
+    const char *weights;    /* path of the weights file */
+    const char *vision;     /* one line: "ViT 12 x 768, 12 heads, patch 32, gelu" */
+    const char *text;       /* one line for the text tower */
+    const char *activation; /* "quick_gelu", "gelu" */
+    const char *dtype;      /* of the stored weights: "F32", "F16", "BF16" */
+    const char *end_of_text; /* the pooling rule: "first end of text", "largest id" */
+    const char *tokenizer;  /* ce_tokenizer_source */
+    int embed_dim;
+    int image_width, image_height;
+    int context; /* tokens of a text, with start and end */
+    double logit_scale; /* exp(logit_scale), the factor on cosines */
+    ce_preprocess preprocess;
+} ce_model_info;
+
+/* Opens a Hugging Face CLIP directory (config.json + model.safetensors) or an open_clip one
+ * (open_clip_config.json + open_clip_model.safetensors); every tensor is checked for shape
+ * and finite values before anything is computed. A tensor missing, misshapen or not known
+ * is an error that names it. */
+int ce_model_open(ce_model **out, const char *path, ce_error *err);
+void ce_model_free(ce_model *model);
+const ce_model_info *ce_model_get_info(const ce_model *model);
+const ce_tokenizer *ce_model_tokenizer(const ce_model *model);
+
+/* SHA-256 of the weights file, hex; computed at the first call, then kept. */
+int ce_model_sha256(ce_model *model, const char **out, ce_error *err);
+
+int ce_scratch_new(ce_scratch **out, const ce_model *model, ce_error *err);
+void ce_scratch_free(ce_scratch *scratch);
+
+/* out [n, embed_dim], not normalised; pixels [n, 3, image_height, image_width], as
+ * ce_preprocess_image gives them. A row's bits do not depend on n nor on its neighbours. */
+int ce_model_encode_images(const ce_model *model, float *out, const float *pixels, size_t n,
+                           ce_scratch *scratch, ce_error *err);
+
+/* out [n, embed_dim], not normalised; ids [n, context]; an id outside the vocabulary is
+ * CE_EINVAL. Same invariance. */
+int ce_model_encode_tokens(const ce_model *model, float *out, const int32_t *ids, size_t n,
+                           ce_scratch *scratch, ce_error *err);
+
+#endif

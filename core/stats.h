@@ -1,0 +1,37 @@
+/* Intervals. All are 95 %.
+ *
+ *     double low, high;
+ *     ce_wilson(hits, n, &low, &high);
+ */
+#ifndef CE_STATS_H
+#define CE_STATS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* A small seeded generator (SplitMix64, Steele et al. 2014): same numbers everywhere. */
+typedef struct ce_random {
+    uint64_t state;
+} ce_random;
+uint64_t ce_random_next(ce_random *r);
+/* Uniform in 0 .. n-1, unbiased (rejection); n >= 1. */
+uint64_t ce_random_below(ce_random *r, uint64_t n);
+
+/* Wilson's score interval for hits of n at 95 % (z = 1.959963984540054); n >= 1. */
+void ce_wilson(size_t hits, size_t n, double *low, double *high);
+
+/* The q-quantile (0..1) of values[n], sorted ascending, by linear interpolation (NumPy's
+ * default); n >= 1. */
+double ce_quantile(const double *sorted, size_t n, double q);
+
+/* Percentile bootstrap (over items) of the mean per-class recall: `resamples` draws of n
+ * items with replacement, seeded; returns 0 or CE_ENOMEM. */
+int ce_bootstrap_mean_recall(const uint32_t *ranks, const uint32_t *targets, size_t n,
+                             size_t classes, size_t resamples, uint64_t seed, double *low,
+                             double *high);
+
+/* k distinct indices of 0 .. n-1, ascending: a seeded sample without replacement
+ * (Floyd's algorithm); k <= n. Returns 0 or CE_ENOMEM. */
+int ce_sample(size_t *out, size_t k, size_t n, uint64_t seed);
+
+#endif

@@ -1,0 +1,56 @@
+/* UTF-8 text -> token ids, as the library that owns the checkpoint's format does it.
+ * One file a family: tokenizer_bpe.c (CLIP's byte-level BPE) now; WordPiece and unigram
+ * come behind the same type.
+ *
+ *     ce_tokenizer *tok;
+ *     ce_tokenizer_open_bpe(&tok, "model/", CE_TEXT_HUGGING_FACE, &err);
+ *     int32_t ids[77];
+ *     ce_tokens t;
+ *     ce_tokenizer_encode(tok, ids, 77, &t, text, strlen(text), &err);
+ *     ce_tokenizer_free(tok);
+ */
+#ifndef CE_TOKENIZER_H
+#define CE_TOKENIZER_H
+
+#include "error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct ce_tokenizer ce_tokenizer;
+
+/* Whose text cleaning and special-token names apply. */
+typedef enum ce_text_style {
+    CE_TEXT_HUGGING_FACE, /* transformers' CLIPTokenizer(Fast): NFC, white space, lower */
+    CE_TEXT_OPEN_CLIP,    /* open_clip's SimpleTokenizer: <start_of_text>, <end_of_text> */
+    CE_TEXT_OPENAI        /* OpenAI's: <|startoftext|>, <|endoftext|> */
+} ce_text_style;
+
+typedef struct ce_tokens {
+    int count;      /* real tokens: start, text, end; at most the context length */
+    bool truncated; /* the text was longer: its first context-1 ids, then end of text */
+} ce_tokens;
+
+/* Opens the BPE tokenizer of the checkpoint directory `dir`: tokenizer.json, or
+ * vocab.json + merges.txt, else (or with `dir` NULL) CLIP's own merges, which are built
+ * in. CE_EFORMAT: a file is broken or contradicts itself (an id twice, a gap, a merge of
+ * unknown tokens, a merge whose result has no id). CE_EUNSUPPORTED: a tokenizer.json of
+ * another kind (says which part). */
+int ce_tokenizer_open_bpe(ce_tokenizer **out, const char *dir, ce_text_style style,
+                          ce_error *err);
+void ce_tokenizer_free(ce_tokenizer *tok);
+
+/* Writes `context` ids: start, text, end, then padding (CE_TEXT_HUGGING_FACE: the pad
+ * token, end of text unless the files say otherwise; others: 0). Invalid UTF-8 is
+ * CE_EINVAL with the byte offset. Thread-safe: the tokenizer is only read.
+ * context must be at least 2. */
+int ce_tokenizer_encode(const ce_tokenizer *tok, int32_t *ids, int context, ce_tokens *out,
+                        const char *text, size_t size, ce_error *err);
+
+int ce_tokenizer_vocab_size(const ce_tokenizer *tok); /* ids are 0 .. vocab_size - 1 */
+int ce_tokenizer_end_of_text(const ce_tokenizer *tok);
+/* Where it came from: "tokenizer.json", "vocab.json + merges.txt" or "built-in CLIP". */
+const char *ce_tokenizer_source(const ce_tokenizer *tok);
+
+#endif
