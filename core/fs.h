@@ -31,8 +31,10 @@ int ce_make_directories(const char *path, ce_error *err);
 /* A directory that appears at `path` all at once or not at all: begin makes a sibling
  * "PATH.tmp-XXXXXX" and gives its name; files are written there; commit fsyncs every
  * file and the directory and renames it to `path`, which must not exist or be an empty
- * directory; abort removes the temporary one. `temporary` is malloc'd by begin and freed
- * by commit and abort. */
+ * directory (begin makes its parents, and says early where it is taken); abort removes the
+ * temporary one. `temporary` is malloc'd by begin and freed by commit and abort. Where
+ * commit fails to write, the temporary directory goes; where only the name was taken
+ * meanwhile, it stays, complete, and the message names it. */
 int ce_directory_begin(char **temporary, const char *path, ce_error *err);
 int ce_directory_commit(char *temporary, const char *path, ce_error *err);
 void ce_directory_abort(char *temporary);
