@@ -1,0 +1,124 @@
+#include "stats.h"
+
+#include "error.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, OOPSLA 2014. */
+uint64_t ce_random_next(ce_random *r) {
+    uint64_t z = r->state += 0x9e3779b97f4a7c15u;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+/* Lemire: Fast Random Integer Generation in an Interval, ACM TOMACS 29 (2019): the high
+ * half of a product, rejected where the low half falls into the part that would favour
+ * some results. 2^64 mod n of the low halves are too many. */
+uint64_t ce_random_below(ce_random *r, uint64_t n) {
+    unsigned __int128 product = (unsigned __int128)ce_random_next(r) * n;
+    if ((uint64_t)product < n) {
+        uint64_t excess = (0 - n) % n;
+        while ((uint64_t)product < excess)
+            product = (unsigned __int128)ce_random_next(r) * n;
+    }
+    return (uint64_t)(product >> 64);
+}
+
+/* Wilson: Probable Inference, the Law of Succession, and Statistical Inference, JASA 22
+ * (1927). At both ends the bound is exact, where the formula would round. */
+void ce_wilson(size_t hits, size_t n, double *low, double *high) {
+    const double z = 1.959963984540054;
+    double count = (double)n, p = (double)hits / count, spread = z * z / count;
+    double centre = (p + spread / 2) / (1 + spread);
+    double half = z / (1 + spread) * sqrt(p * (1 - p) / count + spread / (4 * count));
+    *low = hits == 0 ? 0 : fmax(0, centre - half);
+    *high = hits == n ? 1 : fmin(1, centre + half);
+}
+
+/* Definition 7 of Hyndman and Fan: Sample Quantiles in Statistical Packages, American
+ * Statistician 50 (1996). Interpolated from the nearer neighbour, as NumPy does. */
+double ce_quantile(const double *sorted, size_t n, double q) {
+    double position = (double)(n - 1) * q;
+    if (!(position > 0))
+        return sorted[0];
+    size_t below = (size_t)position;
+    if (below >= n - 1)
+        return sorted[n - 1];
+    double a = sorted[below], b = sorted[below + 1], t = position - (double)below;
+    return t < 0.5 ? a + (b - a) * t : b - (b - a) * (1 - t);
+}
+
+static int by_value(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* tally[2 c] misses and tally[2 c + 1] hits of each class, over the classes that occur. */
+static double recall_of(const size_t *tally, size_t classes) {
+    double sum = 0;
+    size_t present = 0;
+    for (size_t c = 0; c < classes; c++) {
+        size_t hits = tally[2 * c + 1], count = hits + tally[2 * c];
+        if (count == 0)
+            continue;
+        sum += (double)hits / (double)count;
+        present++;
+    }
+    return sum / (double)present;
+}
+
+/* An item is nothing but its class and whether it was hit, so a resample is a tally. */
+int ce_bootstrap_mean_recall(const uint32_t *ranks, const uint32_t *targets, size_t n,
+                             size_t classes, size_t resamples, uint64_t seed, double *low,
+                             double *high) {
+    *low = *high = (double)NAN;
+    if (n == 0 || resamples == 0)
+        return CE_OK;
+    int code = CE_ENOMEM;
+    uint64_t *cells = calloc(n, sizeof *cells);
+    size_t *tally = calloc(classes, 2 * sizeof *tally);
+    double *recalls = calloc(resamples, sizeof *recalls);
+    if (!cells || !tally || !recalls)
+        goto out;
+    for (size_t i = 0; i < n; i++)
+        cells[i] = 2 * (uint64_t)targets[i] + (ranks[i] == 0);
+    ce_random random = {seed};
+    for (size_t r = 0; r < resamples; r++) {
+        memset(tally, 0, 2 * classes * sizeof *tally);
+        for (size_t i = 0; i < n; i++)
+            tally[cells[ce_random_below(&random, n)]]++;
+        recalls[r] = recall_of(tally, classes);
+    }
+    qsort(recalls, resamples, sizeof *recalls, by_value);
+    *low = ce_quantile(recalls, resamples, 0.025);
+    *high = ce_quantile(recalls, resamples, 0.975);
+    code = CE_OK;
+out:
+    free(recalls);
+    free(tally);
+    free(cells);
+    return code;
+}
+
+/* Bentley, Floyd: A Sample of Brilliance, CACM 30 (1987). A bit an index: the sample
+ * comes out in order without sorting. */
+int ce_sample(size_t *out, size_t k, size_t n, uint64_t seed) {
+    unsigned char *taken = calloc(n / 8 + 1, 1);
+    if (!taken)
+        return CE_ENOMEM;
+    ce_random random = {seed};
+    for (size_t j = n - k; j < n; j++) {
+        size_t pick = (size_t)ce_random_below(&random, (uint64_t)j + 1);
+        if (taken[pick / 8] >> pick % 8 & 1)
+            pick = j;
+        taken[pick / 8] |= (unsigned char)(1u << pick % 8);
+    }
+    for (size_t i = 0; i < n; i++)
+        if (taken[i / 8] >> i % 8 & 1)
+            *out++ = i;
+    free(taken);
+    return CE_OK;
+}
