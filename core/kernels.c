@@ -1,0 +1,74 @@
+#include "kernels.h"
+
+#include "cpu.h"
+
+#include <pthread.h>
+#include <string.h>
+
+extern const ce_kernels ce_kernels_base;
+#if defined(__x86_64__)
+extern const ce_kernels ce_kernels_avx2, ce_kernels_avx512;
+#endif
+
+static const ce_kernels *chosen = &ce_kernels_base;
+
+static void choose(void) {
+#if defined(__x86_64__)
+    ce_simd simd = ce_cpu_simd();
+    if (simd == CE_SIMD_AVX512)
+        chosen = &ce_kernels_avx512;
+    else if (simd == CE_SIMD_AVX2)
+        chosen = &ce_kernels_avx2;
+#endif
+}
+
+const ce_kernels *ce_kernels_get(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, choose);
+    return chosen;
+}
+
+void ce_pack(float *dst, const float *src, size_t ld, size_t rows, size_t k, size_t group) {
+    for (size_t first = 0; first < rows; first += group, dst += group * k) {
+        size_t count = rows - first < group ? rows - first : group;
+        const float *block = src + first * ld;
+        if (count < group)
+            memset(dst, 0, group * k * sizeof *dst);
+        for (size_t i = 0; i < count; i++)
+            for (size_t p = 0; p < k; p++)
+                dst[p * group + i] = block[i * ld + p];
+    }
+}
+
+/* One tile at c, of which only `rows` x `cols` exist. */
+static void edge_tile(const ce_kernels *kernels, const ce_gemm *g, float *c, const float *a,
+                      const float *b, const float *bias, size_t rows, size_t cols) {
+    float whole[12 * 32]; /* at least mr * nr of every kernel */
+    for (size_t i = 0; g->accumulate && i < rows; i++)
+        memcpy(whole + i * kernels->nr, c + i * g->ldc, cols * sizeof *c);
+    kernels->tile(whole, kernels->nr, a, b, g->k, bias, g->accumulate);
+    for (size_t i = 0; i < rows; i++)
+        memcpy(c + i * g->ldc, whole + i * kernels->nr, cols * sizeof *c);
+}
+
+void ce_gemm_run(const ce_gemm *g) {
+    const ce_kernels *kernels = ce_kernels_get();
+    size_t mr = kernels->mr, nr = kernels->nr;
+    for (size_t j = 0; j < g->n; j += nr) {
+        const float *b = g->b + j / nr * g->panel;
+        const float *bias = g->bias ? g->bias + j : NULL;
+        size_t cols = g->n - j < nr ? g->n - j : nr;
+        for (size_t i = 0; i < g->m; i += mr) {
+            const float *a = g->a + i * g->k;
+            float *c = g->c + i * g->ldc + j;
+            size_t rows = g->m - i < mr ? g->m - i : mr;
+            if (rows == mr && cols == nr)
+                kernels->tile(c, g->ldc, a, b, g->k, bias, g->accumulate);
+            else
+                edge_tile(kernels, g, c, a, b, bias, rows, cols);
+            if (g->activation)
+                for (size_t r = 0; r < rows; r++)
+                    kernels->activate(c + r * g->ldc, cols, g->activation);
+        }
+    }
+}

@@ -1,0 +1,76 @@
+/* The arithmetic that is not a whole layer: the matrix tile, layer norm, softmax,
+ * activations, and their dispatch to the widest instructions this CPU has. core/simd.c is
+ * compiled once for each instruction set; nothing else in core depends on one.
+ *
+ * Every output value is computed by a sequence of operations that depends only on its own
+ * inputs and column, never on the number of rows, so embeddings do not change with the
+ * batch. (OpenBLAS does not promise that: its edge kernels round differently.)
+ */
+#ifndef CE_KERNELS_H
+#define CE_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum ce_dtype { CE_F32, CE_F16, CE_BF16, CE_I64, CE_OTHER_DTYPE } ce_dtype;
+
+typedef enum ce_activation {
+    CE_NO_ACTIVATION,
+    CE_RELU,
+    CE_QUICK_GELU, /* x * sigmoid(1.702 x) */
+    CE_GELU        /* x * Phi(x), with the error function, not its tanh approximation */
+} ce_activation;
+
+#define CE_MAX_LANES 16 /* floats; buffers handed to the kernels are padded to this */
+
+typedef struct ce_kernels {
+    const char *name; /* "AVX-512", "AVX2", "baseline" */
+    size_t mr, nr;    /* rows and columns of one tile */
+
+    /* c[mr, nr] (row stride ldc) = sum over p < k of a[p, mr] b[p, nr],
+     * plus bias[nr] where not NULL, plus what c held where `accumulate`. */
+    void (*tile)(float *c, size_t ldc, const float *a, const float *b, size_t k,
+                 const float *bias, bool accumulate);
+
+    /* y[n] = (x - mean) / sqrt(var + eps) * gain + bias (biased variance). */
+    void (*layer_norm)(float *y, const float *x, const float *gain, const float *bias,
+                       size_t n, float eps);
+
+    /* x[n] = softmax(scale * x[n]); n is a multiple of CE_MAX_LANES, pad with -INFINITY. */
+    void (*softmax)(float *x, size_t n, float scale);
+
+    /* In place. GELU and quick GELU are within 2e-7 * max(1, |x|) of the exact value. */
+    void (*activate)(float *x, size_t n, ce_activation activation);
+
+    /* Widens n stored values to float32; returns false if any is NaN or infinite. */
+    bool (*widen)(float *out, const void *in, ce_dtype dtype, size_t n);
+} ce_kernels;
+
+/* The kernels of this CPU, the same at every call. */
+const ce_kernels *ce_kernels_get(void);
+
+/* Packs src[rows, k] (row stride ld) for `tile`: groups of `group` rows become
+ * [k, group], zeros where rows end. dst holds round_up(rows, group) * k floats. */
+void ce_pack(float *dst, const float *src, size_t ld, size_t rows, size_t k, size_t group);
+
+/* c[m, n] = a b^T as `tile` does it, for a packed by mr, b packed by nr with
+ * `panel` floats from one group of nr columns to the next (so that a slice of k can be
+ * taken). bias[n rounded up to nr] or NULL. */
+typedef struct ce_gemm {
+    size_t m, n, k;
+    const float *a, *b;
+    size_t panel;
+    float *c;
+    size_t ldc;
+    const float *bias;
+    bool accumulate;
+    ce_activation activation;
+} ce_gemm;
+void ce_gemm_run(const ce_gemm *g);
+
+static inline size_t ce_round_up(size_t n, size_t multiple) {
+    return (n + multiple - 1) / multiple * multiple;
+}
+
+#endif

@@ -1,0 +1,225 @@
+#include "linear.h"
+
+#include "cpu.h"
+
+#include <cblas.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+/* Rows and depth of one packed block of x: 240 x 512 floats are half a megabyte, which
+ * stays in the second-level cache. 240 is a multiple of every kernel's mr. */
+enum { BLOCK_ROWS = 240, BLOCK_DEPTH = 512 };
+
+static bool use_openblas;
+static char engine[64];
+
+static void choose_engine(void) {
+    const char *wish = getenv("CLIPEVAL_ENGINE");
+    use_openblas = ce_cpu_simd() == CE_SIMD_BASE;
+    if (wish && strcmp(wish, "openblas") == 0)
+        use_openblas = true;
+    if (wish && strcmp(wish, "clipeval") == 0)
+        use_openblas = false;
+    if (use_openblas) {
+        openblas_set_num_threads(1); /* the workers of core/pipeline are the threads */
+        snprintf(engine, sizeof engine, "OpenBLAS");
+    } else {
+        snprintf(engine, sizeof engine, "clipeval %s", ce_kernels_get()->name);
+    }
+}
+
+static bool openblas(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, choose_engine);
+    return use_openblas;
+}
+
+const char *ce_engine_description(void) {
+    openblas();
+    return engine;
+}
+
+static size_t padded_out(const ce_linear *l) {
+    return ce_round_up(l->out, ce_kernels_get()->nr);
+}
+
+int ce_linear_init(ce_linear *l, size_t out, size_t in, ce_error *err) {
+    *l = (ce_linear){.out = out, .in = in};
+    size_t bytes;
+    if (__builtin_mul_overflow(padded_out(l), in, &bytes) ||
+        __builtin_mul_overflow(bytes, sizeof *l->weight, &bytes) || bytes > SIZE_MAX / 2)
+        return ce_fail(err, CE_ENOMEM, "a layer of %zu x %zu is too large", out, in);
+    const size_t huge = 2u << 20;
+    void *memory = NULL;
+    if (posix_memalign(&memory, bytes < huge ? 64 : huge, bytes ? bytes : 64) != 0)
+        return ce_fail(err, CE_ENOMEM, "out of memory for a layer of %zu x %zu", out, in);
+    if (bytes >= huge)
+        madvise(memory, bytes, MADV_HUGEPAGE); /* fewer page faults while it is filled */
+    l->weight = memory;
+    size_t nr = ce_kernels_get()->nr;
+    if (out % nr && !openblas())
+        memset(l->weight + out / nr * nr * in, 0, nr * in * sizeof *l->weight);
+    return CE_OK;
+}
+
+void ce_linear_free(ce_linear *l) {
+    free(l->weight);
+    free(l->bias);
+    *l = (ce_linear){0};
+}
+
+/* Where weight (row, column) is kept, and how far apart a row's columns lie. */
+static float *place(const ce_linear *l, size_t row, size_t *stride) {
+    if (openblas()) {
+        *stride = 1;
+        return l->weight + row * l->in;
+    }
+    size_t nr = ce_kernels_get()->nr;
+    *stride = nr;
+    return l->weight + row / nr * nr * l->in + row % nr;
+}
+
+void ce_linear_set_rows(ce_linear *l, size_t first, const float *rows, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        size_t stride;
+        float *to = place(l, first + i, &stride);
+        for (size_t p = 0; p < l->in; p++)
+            to[p * stride] = rows[i * l->in + p];
+    }
+}
+
+/* A stored [out, in] matrix: strips of 64 columns over one panel's rows pass through the
+ * first-level cache, so that both the reads and the writes are in order. */
+static int set_rows_out(ce_linear *l, size_t first, const ce_weights *w, const ce_tensor *t,
+                        size_t n, ce_error *err) {
+    enum { STRIP = 64, ROWS = 32 };
+    float strip[ROWS][STRIP];
+    for (size_t i = 0; i < n;) {
+        size_t rows = ROWS - (first + i) % ROWS;
+        rows = n - i < rows ? n - i : rows;
+        for (size_t p = 0; p < l->in; p += STRIP) {
+            size_t cols = l->in - p < STRIP ? l->in - p : STRIP;
+            for (size_t r = 0; r < rows; r++) {
+                int result = ce_tensor_widen(w, t, strip[r], (i + r) * l->in + p, cols, err);
+                if (result < 0)
+                    return result;
+            }
+            size_t stride;
+            if (rows == ROWS && !openblas() && ce_kernels_get()->nr == ROWS) {
+                float *to = place(l, first + i, &stride) + p * ROWS;
+                for (size_t c = 0; c < cols; c++)
+                    for (size_t r = 0; r < ROWS; r++)
+                        to[c * ROWS + r] = strip[r][c];
+                continue;
+            }
+            for (size_t r = 0; r < rows; r++) {
+                float *to = place(l, first + i + r, &stride) + p * stride;
+                for (size_t c = 0; c < cols; c++)
+                    to[c * stride] = strip[r][c];
+            }
+        }
+        i += rows;
+    }
+    return CE_OK;
+}
+
+/* A stored [in, n] matrix. */
+static int set_rows_in(ce_linear *l, size_t first, const ce_weights *w, const ce_tensor *t,
+                       size_t n, ce_error *err) {
+    float *row = malloc(n * sizeof *row);
+    if (!row)
+        return ce_fail(err, CE_ENOMEM, "out of memory");
+    int result = CE_OK;
+    for (size_t p = 0; p < l->in && result == CE_OK; p++) {
+        result = ce_tensor_widen(w, t, row, p * n, n, err);
+        for (size_t i = 0; i < n; i++) {
+            size_t stride;
+            float *to = place(l, first + i, &stride);
+            to[p * stride] = row[i];
+        }
+    }
+    free(row);
+    return result;
+}
+
+int ce_linear_set(ce_linear *l, size_t first, ce_weights *w, const char *name, size_t n,
+                  ce_orientation orientation, ce_error *err) {
+    ce_tensor *t;
+    bool rows_out = orientation == CE_ROWS_OUT;
+    size_t shape[] = {rows_out ? n : l->in, rows_out ? l->in : n};
+    int result = ce_weights_take(w, &t, name, 2, shape, err);
+    if (result < 0)
+        return result;
+    result = rows_out ? set_rows_out(l, first, w, t, n, err) : set_rows_in(l, first, w, t, n, err);
+    ce_tensor_release(t);
+    return result;
+}
+
+int ce_linear_set_bias_values(ce_linear *l, size_t first, const float *bias, size_t n,
+                              ce_error *err) {
+    if (!l->bias)
+        l->bias = calloc(padded_out(l), sizeof *l->bias);
+    if (!l->bias)
+        return ce_fail(err, CE_ENOMEM, "out of memory");
+    memcpy(l->bias + first, bias, n * sizeof *bias);
+    return CE_OK;
+}
+
+int ce_linear_set_bias(ce_linear *l, size_t first, ce_weights *w, const char *name, size_t n,
+                       ce_error *err) {
+    float *bias = NULL;
+    int result = ce_weights_take_floats(w, &bias, name, 1, &n, err);
+    if (result == CE_OK)
+        result = ce_linear_set_bias_values(l, first, bias, n, err);
+    free(bias);
+    return result;
+}
+
+size_t ce_linear_workspace(void) {
+    return (size_t)BLOCK_ROWS * BLOCK_DEPTH;
+}
+
+static void forward_openblas(const ce_linear *l, float *y, const float *x, size_t rows,
+                             ce_activation activation, bool accumulate) {
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < l->out; j++)
+            y[i * l->out + j] =
+                (accumulate ? y[i * l->out + j] : 0) + (l->bias ? l->bias[j] : 0);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)rows, (int)l->out, (int)l->in, 1,
+                x, (int)l->in, l->weight, (int)l->in, 1, y, (int)l->out);
+    ce_kernels_get()->activate(y, rows * l->out, activation);
+}
+
+void ce_linear_forward(const ce_linear *l, float *y, const float *x, size_t rows,
+                       ce_activation activation, bool accumulate, float *workspace) {
+    if (openblas()) {
+        forward_openblas(l, y, x, rows, activation, accumulate);
+        return;
+    }
+    const ce_kernels *kernels = ce_kernels_get();
+    size_t slices = (l->in + BLOCK_DEPTH - 1) / BLOCK_DEPTH;
+    size_t depth = (l->in + slices - 1) / slices;
+    for (size_t i = 0; i < rows; i += BLOCK_ROWS) {
+        size_t m = rows - i < BLOCK_ROWS ? rows - i : BLOCK_ROWS;
+        for (size_t p = 0; p < l->in; p += depth) {
+            size_t k = l->in - p < depth ? l->in - p : depth;
+            ce_pack(workspace, x + i * l->in + p, l->in, m, k, kernels->mr);
+            ce_gemm_run(&(ce_gemm){
+                .m = m,
+                .n = l->out,
+                .k = k,
+                .a = workspace,
+                .b = l->weight + p * kernels->nr,
+                .panel = l->in * kernels->nr,
+                .c = y + i * l->out,
+                .ldc = l->out,
+                .bias = p == 0 ? l->bias : NULL,
+                .accumulate = accumulate || p > 0,
+                .activation = p + k == l->in ? activation : CE_NO_ACTIVATION,
+            });
+        }
+    }
+}

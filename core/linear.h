@@ -1,0 +1,53 @@
+/* Fully connected layers: y = x W^T + bias, with W prepared once. The engines live behind
+ * this interface: our own float32 kernels (core/simd.c) wherever the CPU has AVX2 or more,
+ * OpenBLAS on the others. CLIPEVAL_ENGINE=openblas|clipeval in the environment insists.
+ *
+ *     ce_linear l;
+ *     ce_linear_init(&l, out, in, &err);
+ *     ce_linear_set(&l, 0, weights, "fc.weight", out, CE_ROWS_OUT, &err);
+ *     ce_linear_set_bias(&l, 0, weights, "fc.bias", out, &err);
+ *     ce_linear_forward(&l, y, x, rows, CE_GELU, false, workspace);
+ *     ce_linear_free(&l);
+ */
+#ifndef CE_LINEAR_H
+#define CE_LINEAR_H
+
+#include "error.h"
+#include "kernels.h"
+#include "weights.h"
+
+typedef struct ce_linear {
+    size_t out, in;
+    float *weight; /* panels [out / nr][in][nr] (zeros behind out); OpenBLAS: [out, in] */
+    float *bias;   /* [out rounded up to a panel], or NULL */
+} ce_linear;
+
+/* How a stored matrix lies: [out, in] as torch's nn.Linear, or [in, out] as CLIP's
+ * projection parameters. */
+typedef enum ce_orientation { CE_ROWS_OUT, CE_ROWS_IN } ce_orientation;
+
+int ce_linear_init(ce_linear *l, size_t out, size_t in, ce_error *err);
+void ce_linear_free(ce_linear *l);
+
+/* Fills the `n` outputs from `first` on with tensor `name`: [n, in], or [in, n]. */
+int ce_linear_set(ce_linear *l, size_t first, ce_weights *w, const char *name, size_t n,
+                  ce_orientation orientation, ce_error *err);
+int ce_linear_set_bias(ce_linear *l, size_t first, ce_weights *w, const char *name, size_t n,
+                       ce_error *err);
+/* The same from memory: rows [n, in], bias [n]. */
+void ce_linear_set_rows(ce_linear *l, size_t first, const float *rows, size_t n);
+int ce_linear_set_bias_values(ce_linear *l, size_t first, const float *bias, size_t n,
+                              ce_error *err);
+
+/* Room that ce_linear_forward needs, in floats, whatever the layer. */
+size_t ce_linear_workspace(void);
+
+/* y[rows, out] = activation(x[rows, in] W^T + bias), or with `accumulate` (and no
+ * activation) y += x W^T + bias. x and y must not overlap. */
+void ce_linear_forward(const ce_linear *l, float *y, const float *x, size_t rows,
+                       ce_activation activation, bool accumulate, float *workspace);
+
+/* "clipeval AVX-512" or "OpenBLAS". */
+const char *ce_engine_description(void);
+
+#endif

@@ -1,0 +1,263 @@
+#include "model.h"
+
+#include "config.h"
+#include "fs.h"
+#include "towers.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct ce_model {
+    ce_config config;
+    ce_model_info info;
+    char *path, *name;
+    char end_of_text[32];
+    char sha256[65];
+    ce_weights *weights; /* unmapped once the towers are loaded */
+    ce_vision *vision;
+    ce_text_tower *text;
+    ce_tokenizer *tokenizer;
+};
+
+struct ce_scratch {
+    float *arena;    /* what the larger tower needs */
+    size_t *lengths; /* [max_tokens]: tokens of each text of a batch */
+};
+
+/* The two towers are loaded at the same time, each by its own thread. */
+typedef struct loading {
+    ce_model *model;
+    int result;
+    ce_error err;
+} loading;
+
+static void *load_vision(void *context) {
+    loading *l = context;
+    ce_model *m = l->model;
+    l->result = m->config.vision.kind == CE_VISION_RESNET
+                    ? ce_vision_resnet_open(&m->vision, &m->config, m->weights, &l->err)
+                    : ce_vision_vit_open(&m->vision, &m->config, m->weights, &l->err);
+    return NULL;
+}
+
+static void load_text(loading *l) {
+    ce_model *m = l->model;
+    l->result = ce_text_gpt_open(&m->text, &m->config, m->weights, &l->err);
+    if (l->result == CE_OK)
+        l->result = ce_tokenizer_open_bpe(&m->tokenizer, m->path, m->config.style, &l->err);
+}
+
+static int load_towers(ce_model *m, ce_error *err) {
+    loading vision = {.model = m}, text = {.model = m};
+    pthread_t thread;
+    bool threaded = pthread_create(&thread, NULL, load_vision, &vision) == 0;
+    load_text(&text);
+    if (threaded)
+        pthread_join(thread, NULL);
+    else
+        load_vision(&vision);
+    const loading *failed = vision.result < 0 ? &vision : text.result < 0 ? &text : NULL;
+    return failed ? ce_fail(err, failed->result, "%s", failed->err.message) : CE_OK;
+}
+
+static int load_logit_scale(ce_model *m, ce_error *err) {
+    float *value = NULL;
+    int result = ce_weights_take_floats(m->weights, &value, "logit_scale", 0, NULL, err);
+    if (result == CE_OK)
+        m->info.logit_scale = exp(value[0]);
+    free(value);
+    return result;
+}
+
+static int check_vocabulary(const ce_model *m, ce_error *err) {
+    int words = ce_tokenizer_vocab_size(m->tokenizer), rows = m->config.text.vocab_size;
+    if (words > rows)
+        return ce_fail(err, CE_EFORMAT,
+                       "%s: the tokenizer (%s) has %d tokens, the text tower knows only %d",
+                       m->path, ce_tokenizer_source(m->tokenizer), words, rows);
+    return CE_OK;
+}
+
+static char *base_name(const char *path) {
+    size_t end = strlen(path);
+    while (end > 1 && path[end - 1] == '/')
+        end--;
+    size_t begin = end;
+    while (begin > 0 && path[begin - 1] != '/')
+        begin--;
+    return strndup(path + begin, end - begin);
+}
+
+static void fill_info(ce_model *m, const char *dtype) {
+    const ce_config *c = &m->config;
+    if (c->text.end_of_text < 0)
+        snprintf(m->end_of_text, sizeof m->end_of_text, "largest id");
+    else
+        snprintf(m->end_of_text, sizeof m->end_of_text, "first id %d", c->text.end_of_text);
+    m->info.name = m->name;
+    m->info.path = m->path;
+    m->info.format = c->format;
+    m->info.weights = c->weights;
+    m->info.vision = m->vision->summary;
+    m->info.text = m->text->summary;
+    m->info.activation = ce_activation_name(c->text.activation);
+    m->info.dtype = dtype;
+    m->info.end_of_text = m->end_of_text;
+    m->info.tokenizer = ce_tokenizer_source(m->tokenizer);
+    m->info.embed_dim = c->embed_dim;
+    m->info.image_width = c->vision.image_width;
+    m->info.image_height = c->vision.image_height;
+    m->info.context = c->text.context;
+    m->info.preprocess = c->preprocess;
+}
+
+static int open_model(ce_model *m, ce_error *err) {
+    int result = ce_config_read(&m->config, m->path, err);
+    if (result == CE_OK)
+        result = ce_weights_open(&m->weights, m->config.weights, err);
+    if (result == CE_OK)
+        result = load_logit_scale(m, err);
+    if (result == CE_OK)
+        result = load_towers(m, err);
+    if (result == CE_OK)
+        result = ce_weights_check_all_used(m->weights, err);
+    if (result == CE_OK)
+        result = check_vocabulary(m, err);
+    if (result < 0)
+        return result;
+    /* The type of the bulk of the weights: a text block's first matrix stands for it. */
+    const char *probe = m->config.style == CE_TEXT_HUGGING_FACE
+                            ? "text_model.encoder.layers.0.mlp.fc1.weight"
+                            : "transformer.resblocks.0.mlp.c_fc.weight";
+    fill_info(m, ce_weights_find(m->weights, probe)->dtype_name);
+    ce_weights_free(m->weights);
+    m->weights = NULL;
+    return CE_OK;
+}
+
+int ce_model_open(ce_model **out, const char *path, ce_error *err) {
+    *out = NULL;
+    ce_model *m = calloc(1, sizeof *m);
+    if (!m || !(m->path = strdup(path)) || !(m->name = base_name(path))) {
+        ce_model_free(m);
+        return ce_fail(err, CE_ENOMEM, "%s: out of memory", path);
+    }
+    int result = open_model(m, err);
+    if (result < 0) {
+        ce_model_free(m);
+        return result;
+    }
+    *out = m;
+    return CE_OK;
+}
+
+void ce_model_free(ce_model *m) {
+    if (!m)
+        return;
+    if (m->vision)
+        m->vision->free(m->vision);
+    if (m->text)
+        m->text->free(m->text);
+    ce_tokenizer_free(m->tokenizer);
+    ce_weights_free(m->weights);
+    free(m->path);
+    free(m->name);
+    free(m);
+}
+
+const ce_model_info *ce_model_get_info(const ce_model *m) {
+    return &m->info;
+}
+
+const ce_tokenizer *ce_model_tokenizer(const ce_model *m) {
+    return m->tokenizer;
+}
+
+int ce_model_sha256(ce_model *m, const char **out, ce_error *err) {
+    int result = m->sha256[0] ? CE_OK : ce_sha256_file(m->sha256, m->config.weights, err);
+    *out = m->sha256;
+    return result;
+}
+
+int ce_scratch_new(ce_scratch **out, const ce_model *m, ce_error *err) {
+    size_t floats = m->vision->scratch > m->text->scratch ? m->vision->scratch : m->text->scratch;
+    ce_scratch *s = calloc(1, sizeof *s);
+    void *arena = NULL;
+    if (s)
+        s->lengths = calloc(m->text->max_tokens, sizeof *s->lengths);
+    if (!s || !s->lengths || posix_memalign(&arena, 64, (floats + CE_MAX_LANES) * sizeof(float)) != 0) {
+        ce_scratch_free(s);
+        return ce_fail(err, CE_ENOMEM, "out of memory for %zu MB of scratch", floats >> 18);
+    }
+    s->arena = arena;
+    *out = s;
+    return CE_OK;
+}
+
+void ce_scratch_free(ce_scratch *s) {
+    if (!s)
+        return;
+    free(s->arena);
+    free(s->lengths);
+    free(s);
+}
+
+int ce_model_encode_images(const ce_model *m, float *out, const float *pixels, size_t n,
+                           ce_scratch *scratch, ce_error *err) {
+    (void)err; /* nothing can fail yet; other engines will */
+    size_t size = 3 * (size_t)m->info.image_width * (size_t)m->info.image_height;
+    while (n > 0) {
+        size_t batch = n < m->vision->batch ? n : m->vision->batch;
+        m->vision->encode(m->vision, out, pixels, batch, scratch->arena);
+        out += batch * (size_t)m->info.embed_dim;
+        pixels += batch * size;
+        n -= batch;
+    }
+    return CE_OK;
+}
+
+/* How many tokens the tower must see of one text: up to and with the pooled one. */
+static int pooled_length(const ce_model *m, const int32_t *ids, size_t *length, ce_error *err) {
+    const ce_text_config *c = &m->config.text;
+    size_t pooled = 0;
+    bool found = false;
+    for (size_t i = 0; i < (size_t)c->context; i++) {
+        if (ids[i] < 0 || ids[i] >= c->vocab_size)
+            return ce_fail(err, CE_EINVAL, "token id %d is outside the vocabulary of %d", ids[i],
+                           c->vocab_size);
+        if (c->end_of_text < 0) {
+            if (ids[i] > ids[pooled])
+                pooled = i;
+        } else if (!found && ids[i] == c->end_of_text) {
+            pooled = i;
+            found = true;
+        }
+    }
+    *length = pooled + 1;
+    return CE_OK;
+}
+
+int ce_model_encode_tokens(const ce_model *m, float *out, const int32_t *ids, size_t n,
+                           ce_scratch *scratch, ce_error *err) {
+    size_t context = (size_t)m->info.context, d = (size_t)m->info.embed_dim;
+    for (size_t first = 0; first < n;) {
+        size_t batch = 0, tokens = 0;
+        while (first + batch < n) {
+            size_t length = 0;
+            int result = pooled_length(m, ids + (first + batch) * context, &length, err);
+            if (result < 0)
+                return result;
+            if (tokens + length > m->text->max_tokens)
+                break;
+            scratch->lengths[batch++] = length;
+            tokens += length;
+        }
+        m->text->encode(m->text, out + first * d, ids + first * context, scratch->lengths, batch,
+                        scratch->arena);
+        first += batch;
+    }
+    return CE_OK;
+}

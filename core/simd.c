@@ -1,0 +1,260 @@
+/* The kernels of kernels.h, in GCC/Clang vector extensions. CMake compiles this file once
+ * for each instruction set, with CE_KERNELS naming the table it defines and -ffp-contract=fast
+ * (a multiplication and the addition that follows it become one FMA). */
+#include "kernels.h"
+
+#include <math.h>
+#include <string.h>
+
+#if defined(__AVX512F__)
+enum { LANES = 16, MR = 12, NV = 2 };
+#define KERNELS_NAME "AVX-512"
+#elif defined(__AVX2__)
+enum { LANES = 8, MR = 6, NV = 2 };
+#define KERNELS_NAME "AVX2"
+#else
+enum { LANES = 4, MR = 4, NV = 2 };
+#define KERNELS_NAME "baseline"
+#endif
+enum { NR = NV * LANES };
+
+extern const ce_kernels CE_KERNELS;
+
+typedef float vf __attribute__((vector_size(LANES * 4)));
+typedef int32_t vi __attribute__((vector_size(LANES * 4)));
+
+static inline vf load(const float *p) {
+    vf v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+static inline void store(float *p, vf v) {
+    memcpy(p, &v, sizeof v);
+}
+
+static inline vf splat(float x) {
+    return x - (vf){0};
+}
+
+static inline vf select_vf(vi mask, vf yes, vf no) {
+    return (vf)((mask & (vi)yes) | (~mask & (vi)no));
+}
+
+/* The lanes are added in a fixed tree. */
+static inline float sum_lanes(vf v) {
+    float lane[LANES];
+    store(lane, v);
+    for (int width = LANES / 2; width > 0; width /= 2)
+        for (int i = 0; i < width; i++)
+            lane[i] += lane[i + width];
+    return lane[0];
+}
+
+static void tile(float *c, size_t ldc, const float *restrict a, const float *restrict b,
+                 size_t k, const float *bias, bool accumulate) {
+    vf acc[MR][NV];
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; i++)
+#pragma GCC unroll 2
+        for (int j = 0; j < NV; j++)
+            acc[i][j] = splat(0);
+    for (size_t p = 0; p < k; p++, a += MR, b += NR) {
+        vf bv[NV];
+#pragma GCC unroll 2
+        for (int j = 0; j < NV; j++)
+            bv[j] = load(b + j * LANES);
+#pragma GCC unroll 16
+        for (int i = 0; i < MR; i++) {
+            vf av = splat(a[i]);
+#pragma GCC unroll 2
+            for (int j = 0; j < NV; j++)
+                acc[i][j] += av * bv[j];
+        }
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; i++) {
+        float *row = c + (size_t)i * ldc;
+#pragma GCC unroll 2
+        for (int j = 0; j < NV; j++) {
+            vf v = acc[i][j];
+            if (bias)
+                v += load(bias + j * LANES);
+            if (accumulate)
+                v += load(row + j * LANES);
+            store(row + j * LANES, v);
+        }
+    }
+}
+
+/* e^x for x <= 88: Cody-Waite reduction to |r| <= ln2/2, the Taylor polynomial of degree 7
+ * (remainder below 1e-9), 2^n put into the exponent. Below -87 the result is 0. */
+static inline vf exp_vf(vf x) {
+    const float round_bias = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
+    vi small = x < splat(-87.0f);
+    x = select_vf(small, splat(-87.0f), x);
+    vf shifted = x * splat(1.44269504088896341f) + splat(round_bias);
+    vi n = (vi)shifted - (vi)splat(round_bias);
+    vf whole = shifted - splat(round_bias);
+    vf r = x - whole * splat(0.693145751953125f); /* ln2, 16 bits of it */
+    r = r - whole * splat(1.42860682030941723e-6f);
+    vf p = splat(1.0f / 5040);
+    p = p * r + splat(1.0f / 720);
+    p = p * r + splat(1.0f / 120);
+    p = p * r + splat(1.0f / 24);
+    p = p * r + splat(1.0f / 6);
+    p = p * r + splat(0.5f);
+    p = p * r * r + r + splat(1.0f);
+    vf scaled = (vf)((vi)p + (n << 23));
+    return select_vf(small, splat(0), scaled);
+}
+
+static inline vf min_vf(vf a, vf b) {
+    return select_vf(a < b, a, b);
+}
+
+static inline vf relu_vf(vf x) {
+    /* written so that NaN stays NaN */
+    return select_vf(x < splat(0), splat(0), x);
+}
+
+static inline vf quick_gelu_vf(vf x) {
+    vf e = exp_vf(min_vf(x * splat(-1.702f), splat(88.0f)));
+    return x / (splat(1) + e);
+}
+
+/* Phi(-|x|) = exp(-x^2 / 2) * P(t), t = 1 / (1 + |x| / 3): the form of Abramowitz and
+ * Stegun 7.1.26, with a polynomial of our own (tests/make_gelu.py fits it). */
+static inline vf gelu_vf(vf x) {
+    vi negative = x < splat(0);
+    vf size = select_vf(negative, -x, x);
+    vf t = splat(1) / (splat(1) + size * splat(1.0f / 3));
+    static const float coefficients[] = {6.03113358e-06f, 0.132817909f, 0.134893581f, 0.105359338f, 0.143100798f,
+                                        -0.101906858f, 0.283865392f, -0.324901402f, 0.154495344f, -0.0277301334f};
+    vf p = splat(coefficients[9]);
+#pragma GCC unroll 9
+    for (int i = 8; i >= 0; i--)
+        p = p * t + splat(coefficients[i]);
+    vf tail = exp_vf(size * size * splat(-0.5f)) * p;
+    return x * select_vf(negative, tail, splat(1) - tail);
+}
+
+static void activate(float *x, size_t n, ce_activation activation) {
+    if (activation == CE_NO_ACTIVATION)
+        return;
+    for (size_t i = 0; i < n; i += LANES) {
+        size_t left = n - i < LANES ? n - i : LANES;
+        float part[LANES] = {0};
+        memcpy(part, x + i, left * sizeof *x);
+        vf v = load(part);
+        if (activation == CE_RELU)
+            v = relu_vf(v);
+        else if (activation == CE_QUICK_GELU)
+            v = quick_gelu_vf(v);
+        else
+            v = gelu_vf(v);
+        store(part, v);
+        memcpy(x + i, part, left * sizeof *x);
+    }
+}
+
+static float sum(const float *x, size_t n, float centre, bool squared) {
+    vf total = splat(0);
+    size_t whole = n - n % LANES;
+    for (size_t i = 0; i < whole; i += LANES) {
+        vf d = load(x + i) - splat(centre);
+        total += squared ? d * d : d;
+    }
+    float rest = 0;
+    for (size_t i = whole; i < n; i++) {
+        float d = x[i] - centre;
+        rest += squared ? d * d : d;
+    }
+    return sum_lanes(total) + rest;
+}
+
+static void layer_norm(float *y, const float *x, const float *gain, const float *bias,
+                       size_t n, float eps) {
+    float mean = sum(x, n, 0, false) / (float)n;
+    float variance = sum(x, n, mean, true) / (float)n;
+    float scale = 1 / sqrtf(variance + eps);
+    for (size_t i = 0; i < n; i++)
+        y[i] = (x[i] - mean) * scale * gain[i] + bias[i];
+}
+
+static void softmax(float *x, size_t n, float scale) {
+    vf most = splat(-INFINITY);
+    for (size_t i = 0; i < n; i += LANES) {
+        vf v = load(x + i);
+        most = select_vf(v > most, v, most);
+    }
+    float lane[LANES], top = -INFINITY;
+    store(lane, most);
+    for (int i = 0; i < LANES; i++)
+        top = lane[i] > top ? lane[i] : top;
+    vf total = splat(0);
+    for (size_t i = 0; i < n; i += LANES) {
+        vf e = exp_vf((load(x + i) - splat(top)) * splat(scale));
+        store(x + i, e);
+        total += e;
+    }
+    vf inverse = splat(1 / sum_lanes(total));
+    for (size_t i = 0; i < n; i += LANES)
+        store(x + i, load(x + i) * inverse);
+}
+
+static inline float from_bits(uint32_t bits) {
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* IEEE binary16 -> binary32: the bits are shifted into place and the exponent is rebiased
+ * by a multiplication, which also makes subnormals right. Infinity and NaN become 2^16 and
+ * more; `widen` tells them by their exponent. */
+static inline float widen_half(uint16_t half) {
+    uint32_t sign = (uint32_t)(half & 0x8000u) << 16;
+    float magnitude = from_bits((uint32_t)(half & 0x7fffu) << 13) * 0x1p112f;
+    uint32_t bits;
+    memcpy(&bits, &magnitude, sizeof bits);
+    return from_bits(bits | sign);
+}
+
+static bool widen(float *out, const void *in, ce_dtype dtype, size_t n) {
+    const unsigned char *bytes = in; /* a tensor need not be aligned in its file */
+    uint32_t bad = 0;
+    if (dtype == CE_F32) {
+        memcpy(out, in, n * 4);
+        for (size_t i = 0; i < n; i++) {
+            uint32_t bits;
+            memcpy(&bits, bytes + 4 * i, 4);
+            bad |= (bits & 0x7f800000u) == 0x7f800000u;
+        }
+    } else if (dtype == CE_BF16) {
+        for (size_t i = 0; i < n; i++) {
+            uint16_t half;
+            memcpy(&half, bytes + 2 * i, 2);
+            bad |= (half & 0x7f80u) == 0x7f80u;
+            out[i] = from_bits((uint32_t)half << 16);
+        }
+    } else {
+        for (size_t i = 0; i < n; i++) {
+            uint16_t half;
+            memcpy(&half, bytes + 2 * i, 2);
+            bad |= (half & 0x7c00u) == 0x7c00u;
+            out[i] = widen_half(half);
+        }
+    }
+    return !bad;
+}
+
+const ce_kernels CE_KERNELS = {
+    .name = KERNELS_NAME,
+    .mr = MR,
+    .nr = NR,
+    .tile = tile,
+    .layer_norm = layer_norm,
+    .softmax = softmax,
+    .activate = activate,
+    .widen = widen,
+};

@@ -1,0 +1,242 @@
+#include "transformer.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const ce_block_names ce_names_hugging_face = {
+    .ln_1 = "layer_norm1",
+    .ln_2 = "layer_norm2",
+    .query = "self_attn.q_proj",
+    .key = "self_attn.k_proj",
+    .value = "self_attn.v_proj",
+    .out = "self_attn.out_proj",
+    .fc = "mlp.fc1",
+    .proj = "mlp.fc2",
+};
+
+const ce_block_names ce_names_open_clip = {
+    .ln_1 = "ln_1",
+    .ln_2 = "ln_2",
+    .in_weight = "attn.in_proj_weight",
+    .in_bias = "attn.in_proj_bias",
+    .out = "attn.out_proj",
+    .fc = "mlp.c_fc",
+    .proj = "mlp.c_proj",
+};
+
+int ce_norm_load(ce_norm *norm, ce_weights *w, const char *name, size_t width, ce_error *err) {
+    char full[320];
+    snprintf(full, sizeof full, "%s.weight", name);
+    int result = ce_weights_take_floats(w, &norm->gain, full, 1, &width, err);
+    if (result < 0)
+        return result;
+    snprintf(full, sizeof full, "%s.bias", name);
+    return ce_weights_take_floats(w, &norm->bias, full, 1, &width, err);
+}
+
+void ce_norm_free(ce_norm *norm) {
+    free(norm->gain);
+    free(norm->bias);
+    *norm = (ce_norm){0};
+}
+
+/* Loads BLOCK.PART.weight and .bias into outputs first .. first + n - 1 of `l`. */
+static int load_part(ce_linear *l, size_t first, size_t n, ce_weights *w, const char *block,
+                     const char *part, ce_error *err) {
+    char name[256];
+    snprintf(name, sizeof name, "%s%s.weight", block, part);
+    int result = ce_linear_set(l, first, w, name, n, CE_ROWS_OUT, err);
+    if (result < 0)
+        return result;
+    snprintf(name, sizeof name, "%s%s.bias", block, part);
+    return ce_linear_set_bias(l, first, w, name, n, err);
+}
+
+static int load_qkv(ce_linear *l, size_t width, ce_weights *w, const char *block,
+                    const ce_block_names *names, ce_error *err) {
+    int result = ce_linear_init(l, 3 * width, width, err);
+    if (result == CE_OK && names->in_weight) {
+        char name[256];
+        snprintf(name, sizeof name, "%s%s", block, names->in_weight);
+        result = ce_linear_set(l, 0, w, name, 3 * width, CE_ROWS_OUT, err);
+        if (result < 0)
+            return result;
+        snprintf(name, sizeof name, "%s%s", block, names->in_bias);
+        return ce_linear_set_bias(l, 0, w, name, 3 * width, err);
+    }
+    const char *parts[] = {names->query, names->key, names->value};
+    for (size_t i = 0; i < 3 && result == CE_OK; i++)
+        result = load_part(l, i * width, width, w, block, parts[i], err);
+    return result;
+}
+
+static int load_linear(ce_linear *l, size_t out, size_t in, ce_weights *w, const char *block,
+                       const char *part, ce_error *err) {
+    int result = ce_linear_init(l, out, in, err);
+    return result < 0 ? result : load_part(l, 0, out, w, block, part, err);
+}
+
+static int load_block(ce_block *b, const ce_transformer *t, ce_weights *w, const char *block,
+                      const ce_block_names *names, ce_error *err) {
+    char ln_1[256], ln_2[256];
+    snprintf(ln_1, sizeof ln_1, "%s%s", block, names->ln_1);
+    snprintf(ln_2, sizeof ln_2, "%s%s", block, names->ln_2);
+    int result = ce_norm_load(&b->ln_1, w, ln_1, t->width, err);
+    if (result == CE_OK)
+        result = load_qkv(&b->qkv, t->width, w, block, names, err);
+    if (result == CE_OK)
+        result = load_linear(&b->out, t->width, t->width, w, block, names->out, err);
+    if (result == CE_OK)
+        result = ce_norm_load(&b->ln_2, w, ln_2, t->width, err);
+    if (result == CE_OK)
+        result = load_linear(&b->fc, t->hidden, t->width, w, block, names->fc, err);
+    if (result == CE_OK)
+        result = load_linear(&b->proj, t->width, t->hidden, w, block, names->proj, err);
+    return result;
+}
+
+int ce_transformer_load(ce_transformer *t, ce_weights *w, const char *prefix,
+                        const ce_block_names *names, ce_error *err) {
+    t->blocks = calloc(t->layers, sizeof *t->blocks);
+    if (!t->blocks)
+        return ce_fail(err, CE_ENOMEM, "out of memory");
+    for (size_t i = 0; i < t->layers; i++) {
+        char block[200];
+        snprintf(block, sizeof block, "%s%zu.", prefix, i);
+        int result = load_block(&t->blocks[i], t, w, block, names, err);
+        if (result < 0)
+            return result;
+    }
+    return CE_OK;
+}
+
+void ce_transformer_free(ce_transformer *t) {
+    for (size_t i = 0; t->blocks && i < t->layers; i++) {
+        ce_block *b = &t->blocks[i];
+        ce_norm_free(&b->ln_1);
+        ce_norm_free(&b->ln_2);
+        ce_linear_free(&b->qkv);
+        ce_linear_free(&b->out);
+        ce_linear_free(&b->fc);
+        ce_linear_free(&b->proj);
+    }
+    free(t->blocks);
+    t->blocks = NULL;
+}
+
+/* The attention of one head over one sequence. */
+typedef struct head_scratch {
+    float *a;      /* queries, then probabilities, packed by mr */
+    float *b;      /* keys, then values, packed by nr */
+    float *scores; /* [length, length rounded up to CE_MAX_LANES] */
+} head_scratch;
+
+static size_t scores_stride(size_t length) {
+    return ce_round_up(length, CE_MAX_LANES);
+}
+
+/* Values [length, size] (row stride ld) -> panels [size / nr][length][nr]. */
+static void pack_values(float *dst, const float *v, size_t ld, size_t length, size_t size,
+                        size_t nr) {
+    for (size_t j = 0; j < size; j += nr) {
+        size_t cols = size - j < nr ? size - j : nr;
+        for (size_t p = 0; p < length; p++, dst += nr) {
+            memcpy(dst, v + p * ld + j, cols * sizeof *dst);
+            for (size_t c = cols; c < nr; c++)
+                dst[c] = 0;
+        }
+    }
+}
+
+/* mixed [length, width], the columns of this head; qkv points at its query columns. */
+static void attend_head(const ce_transformer *t, float *mixed, const float *qkv, size_t length,
+                        const head_scratch *s) {
+    const ce_kernels *kernels = ce_kernels_get();
+    size_t size = t->width / t->heads, ld = 3 * t->width, stride = scores_stride(length);
+    ce_pack(s->a, qkv, ld, length, size, kernels->mr);
+    ce_pack(s->b, qkv + t->width, ld, length, size, kernels->nr);
+    ce_gemm_run(&(ce_gemm){.m = length,
+                           .n = length,
+                           .k = size,
+                           .a = s->a,
+                           .b = s->b,
+                           .panel = size * kernels->nr,
+                           .c = s->scores,
+                           .ldc = stride});
+    float scale = 1 / sqrtf((float)size);
+    for (size_t i = 0; i < length; i++) {
+        float *row = s->scores + i * stride;
+        for (size_t j = t->causal ? i + 1 : length; j < stride; j++)
+            row[j] = -INFINITY;
+        kernels->softmax(row, stride, scale);
+    }
+    ce_pack(s->a, s->scores, stride, length, length, kernels->mr);
+    pack_values(s->b, qkv + 2 * t->width, ld, length, size, kernels->nr);
+    ce_gemm_run(&(ce_gemm){.m = length,
+                           .n = size,
+                           .k = length,
+                           .a = s->a,
+                           .b = s->b,
+                           .panel = length * kernels->nr,
+                           .c = mixed,
+                           .ldc = t->width});
+}
+
+static size_t larger(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
+static size_t packed_a_size(const ce_transformer *t, size_t longest) {
+    size_t k = larger(t->width / t->heads, longest);
+    return ce_round_up(longest, ce_kernels_get()->mr) * k;
+}
+
+static size_t packed_b_size(const ce_transformer *t, size_t longest) {
+    size_t nr = ce_kernels_get()->nr, size = t->width / t->heads;
+    return larger(ce_round_up(longest, nr) * size, ce_round_up(size, nr) * longest);
+}
+
+size_t ce_transformer_scratch(const ce_transformer *t, size_t rows, size_t longest) {
+    const size_t sane = (size_t)1 << 36; /* floats: no real model comes near */
+    size_t per_row = 5 * t->width + t->hidden, all;
+    if (longest > 1u << 17 || __builtin_mul_overflow(rows, per_row, &all) || all > sane)
+        return SIZE_MAX;
+    return all + packed_a_size(t, longest) + packed_b_size(t, longest) +
+           longest * scores_stride(longest) + ce_linear_workspace() + 8 * CE_MAX_LANES;
+}
+
+void ce_transformer_forward(const ce_transformer *t, float *x, const size_t *lengths, size_t n,
+                            float *scratch) {
+    const ce_kernels *kernels = ce_kernels_get();
+    size_t rows = 0, longest = 0, width = t->width;
+    for (size_t i = 0; i < n; i++) {
+        rows += lengths[i];
+        longest = larger(longest, lengths[i]);
+    }
+    float *normed = ce_take(&scratch, rows * width); /* [rows, width]; also what heads mix */
+    float *qkv = ce_take(&scratch, rows * 3 * width);
+    float *hidden = ce_take(&scratch, rows * t->hidden);
+    head_scratch head = {ce_take(&scratch, packed_a_size(t, longest)),
+                         ce_take(&scratch, packed_b_size(t, longest)),
+                         ce_take(&scratch, longest * scores_stride(longest))};
+    float *workspace = scratch;
+    for (size_t layer = 0; layer < t->layers; layer++) {
+        const ce_block *b = &t->blocks[layer];
+        for (size_t i = 0; i < rows; i++)
+            kernels->layer_norm(normed + i * width, x + i * width, b->ln_1.gain, b->ln_1.bias,
+                                width, t->eps);
+        ce_linear_forward(&b->qkv, qkv, normed, rows, CE_NO_ACTIVATION, false, workspace);
+        for (size_t s = 0, first = 0; s < n; first += lengths[s++])
+            for (size_t h = 0, at = 0; h < t->heads; h++, at += width / t->heads)
+                attend_head(t, normed + first * width + at, qkv + first * 3 * width + at,
+                            lengths[s], &head);
+        ce_linear_forward(&b->out, x, normed, rows, CE_NO_ACTIVATION, true, workspace);
+        for (size_t i = 0; i < rows; i++)
+            kernels->layer_norm(normed + i * width, x + i * width, b->ln_2.gain, b->ln_2.bias,
+                                width, t->eps);
+        ce_linear_forward(&b->fc, hidden, normed, rows, t->activation, false, workspace);
+        ce_linear_forward(&b->proj, x, hidden, rows, CE_NO_ACTIVATION, true, workspace);
+    }
+}

@@ -1,0 +1,66 @@
+/* The residual attention block that every tower shares:
+ *
+ *     x = x + out(attention(qkv(layer_norm_1(x))))
+ *     x = x + proj(activation(fc(layer_norm_2(x))))
+ *
+ * as in CLIP's ResidualAttentionBlock (https://github.com/openai/CLIP, clip/model.py) and
+ * transformers' CLIPEncoderLayer. Sequences of any lengths are packed one behind the other;
+ * attention stays within each.
+ */
+#ifndef CE_TRANSFORMER_H
+#define CE_TRANSFORMER_H
+
+#include "linear.h"
+
+/* How a library names the parts of a block; in_weight is NULL where query, key and value
+ * are stored apart. */
+typedef struct ce_block_names {
+    const char *ln_1, *ln_2;             /* + ".weight", ".bias" */
+    const char *in_weight, *in_bias;     /* query, key and value stacked */
+    const char *query, *key, *value;     /* + ".weight", ".bias" */
+    const char *out, *fc, *proj;         /* + ".weight", ".bias" */
+} ce_block_names;
+extern const ce_block_names ce_names_hugging_face, ce_names_open_clip;
+
+typedef struct ce_norm {
+    float *gain, *bias; /* [width] */
+} ce_norm;
+
+typedef struct ce_block {
+    ce_norm ln_1, ln_2;
+    ce_linear qkv, out, fc, proj;
+} ce_block;
+
+typedef struct ce_transformer {
+    size_t width, heads, hidden, layers;
+    ce_activation activation;
+    bool causal;
+    float eps; /* of the layer norms */
+    ce_block *blocks;
+} ce_transformer;
+
+/* Fills `blocks` from tensors named PREFIX + layer number + "." + part; the sizes above
+ * must be set, and width divisible by heads. */
+int ce_transformer_load(ce_transformer *t, ce_weights *w, const char *prefix,
+                        const ce_block_names *names, ce_error *err);
+void ce_transformer_free(ce_transformer *t);
+
+/* Floats of scratch for `rows` tokens in all, sequences of at most `longest`; SIZE_MAX
+ * where that overflows. */
+size_t ce_transformer_scratch(const ce_transformer *t, size_t rows, size_t longest);
+
+/* x [sum of lengths, width], in place; lengths[n]. */
+void ce_transformer_forward(const ce_transformer *t, float *x, const size_t *lengths, size_t n,
+                            float *scratch);
+
+int ce_norm_load(ce_norm *norm, ce_weights *w, const char *name, size_t width, ce_error *err);
+void ce_norm_free(ce_norm *norm);
+
+/* One array out of a scratch arena, each starting on its own cache line. */
+static inline float *ce_take(float **arena, size_t floats) {
+    float *taken = *arena;
+    *arena += ce_round_up(floats, CE_MAX_LANES);
+    return taken;
+}
+
+#endif
