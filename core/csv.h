@@ -23,13 +23,16 @@ typedef struct ce_csv {
 } ce_csv;
 
 /* Reads a whole file (strict: a stray or missing quote is CE_EFORMAT with its line; so is
- * a NUL byte, or invalid UTF-8). A byte-order mark is skipped, blank lines are left out. */
+ * a NUL byte, or invalid UTF-8). A byte-order mark is skipped, blank lines are left out: a
+ * line that holds nothing at all, so `""` alone is a row. Spaces belong to their field. */
 int ce_csv_read(ce_csv **out, const char *path, char delimiter, ce_error *err);
 void ce_csv_free(ce_csv *csv);
 size_t ce_csv_fields(const ce_csv *csv, size_t row);                   /* fields in a row */
-const char *ce_csv_field(const ce_csv *csv, size_t row, size_t field); /* borrowed */
+/* Borrowed; NULL past the row's last field. */
+const char *ce_csv_field(const ce_csv *csv, size_t row, size_t field);
 
-/* Writes one field, quoted where it holds a comma, quote, CR or LF. */
+/* Writes one field, quoted where it holds a comma, quote, CR or LF. (The only field of a
+ * row must not be empty: that would be a blank line.) */
 void ce_csv_put(FILE *f, const char *field, size_t size);
 
 #endif
