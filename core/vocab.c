@@ -1,0 +1,93 @@
+#include "vocab.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int ce_vocab_init(ce_vocab *v, size_t count, size_t bytes, ce_error *err) {
+    *v = (ce_vocab){.count = count, .capacity = bytes};
+    size_t slots = 16;
+    while (slots < 2 * count && slots <= SIZE_MAX / 8)
+        slots *= 2;
+    v->mask = slots - 1;
+    if (count < INT32_MAX / 2) {
+        v->texts = calloc(count + 1, sizeof *v->texts);
+        v->slots = calloc(slots, sizeof *v->slots);
+        v->bytes = malloc(bytes + 1);
+    }
+    if (v->texts && v->slots && v->bytes)
+        return 0;
+    ce_vocab_free(v);
+    return ce_fail(err, CE_ENOMEM, "out of memory for a vocabulary of %zu tokens", count);
+}
+
+void ce_vocab_free(ce_vocab *v) {
+    free(v->texts);
+    free(v->slots);
+    free(v->bytes);
+    *v = (ce_vocab){0};
+}
+
+/* FNV-1a, http://www.isthe.com/chongo/tech/comp/fnv */
+static uint64_t hash(uint64_t h, const char *text, size_t size) {
+    for (size_t i = 0; i < size; i++)
+        h = (h ^ (unsigned char)text[i]) * 1099511628211u;
+    return h;
+}
+
+/* The slot that holds a + b, or the empty one where it belongs. The table is at most half
+ * full. */
+static uint32_t *slot_of(const ce_vocab *v, ce_token_text a, ce_token_text b) {
+    uint64_t h = hash(hash(14695981039346656037u, a.at, a.size), b.at, b.size);
+    for (size_t i = (size_t)(h ^ h >> 32) & v->mask;; i = (i + 1) & v->mask) {
+        uint32_t id = v->slots[i];
+        if (id == 0)
+            return &v->slots[i];
+        ce_token_text t = v->texts[id - 1];
+        if (t.size == a.size + b.size && memcmp(t.at, a.at, a.size) == 0 &&
+            memcmp(t.at + a.size, b.at, b.size) == 0)
+            return &v->slots[i];
+    }
+}
+
+int32_t ce_vocab_find_joined(const ce_vocab *v, ce_token_text a, ce_token_text b) {
+    return (int32_t)*slot_of(v, a, b) - 1;
+}
+
+int32_t ce_vocab_find(const ce_vocab *v, const char *text, size_t size) {
+    return ce_vocab_find_joined(v, (ce_token_text){text, size}, (ce_token_text){"", 0});
+}
+
+int ce_vocab_put(ce_vocab *v, int64_t id, const char *text, size_t size, const char *name,
+                 ce_error *err) {
+    int shown = ce_vocab_quote(text, size);
+    if (id < 0)
+        return ce_fail(err, CE_EFORMAT, "%s: token \"%.*s\" has a negative id", name, shown,
+                       text);
+    if ((uint64_t)id >= v->count)
+        return ce_fail(err, CE_EFORMAT,
+                       "%s: token \"%.*s\" has id %lld, but there are only %zu tokens", name,
+                       shown, text, (long long)id, v->count);
+    ce_token_text *t = &v->texts[id];
+    if (t->at)
+        return ce_fail(err, CE_EFORMAT, "%s: tokens \"%.*s\" and \"%.*s\" both have id %lld",
+                       name, ce_vocab_quote(t->at, t->size), t->at, shown, text,
+                       (long long)id);
+    uint32_t *slot = slot_of(v, (ce_token_text){text, size}, (ce_token_text){"", 0});
+    if (*slot)
+        return ce_fail(err, CE_EFORMAT, "%s: token \"%.*s\" has two ids, %lu and %lld", name,
+                       shown, text, (unsigned long)*slot - 1, (long long)id);
+    if (size > v->capacity - v->used)
+        return ce_fail(err, CE_EINVAL, "%s: the vocabulary grew while it was read", name);
+    memcpy(v->bytes + v->used, text, size);
+    *t = (ce_token_text){v->bytes + v->used, size};
+    v->used += size;
+    *slot = (uint32_t)id + 1;
+    return 0;
+}
+
+int ce_vocab_quote(const char *text, size_t size) {
+    size_t n = size < 60 ? size : 60;
+    while (n < size && n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80)
+        n--;
+    return (int)n;
+}
