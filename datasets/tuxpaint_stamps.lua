@@ -1,0 +1,32 @@
+-- Tux Paint's stamps: the class is the top folder. Only pictures with a caption (NAME.txt
+-- beside NAME.png) count; mirrored and flipped variants show the same thing again.
+return {
+  name = "tuxpaint_stamps",
+  version = "1",
+  about = "Tux Paint's captioned stamps: cut-out photographs and drawings, 16 classes",
+  root = "/usr/share/tuxpaint/stamps",
+  source = "Debian's package tuxpaint-stamps-default",
+  layout = "folders",
+  alpha = "white",
+  extensions = { "png" },
+  exclude = { "_mirror%.", "_flip%.", "_mirror_flip%." },
+  captions = "txt",
+  classes = {
+    animals = "animal",
+    clothes = "clothing",
+    food = "food",
+    hobbies = "musical instrument",
+    household = "household item",
+    medical = "medical item",
+    military = "weapon",
+    naturalforces = "natural disaster",
+    people = "person",
+    plants = "plant",
+    seasonal = "holiday decoration",
+    space = "planet",
+    sports = "sports equipment",
+    symbols = "symbol",
+    town = "building",
+    vehicles = "vehicle",
+  },
+}

@@ -1,0 +1,71 @@
+#include "bind.h"
+
+#include <stdint.h>
+#include <string.h>
+
+ce_session *ce_lua_session(lua_State *L) {
+    return *(ce_session **)lua_getextraspace(L);
+}
+
+int ce_lua_fault(lua_State *L, const ce_error *err) {
+    luaL_pushfail(L);
+    lua_pushstring(L, err->message);
+    return 2;
+}
+
+int ce_lua_raise(lua_State *L, const ce_error *err) {
+    return luaL_error(L, "%s", err->message);
+}
+
+int ce_lua_interrupted(lua_State *L) {
+    return luaL_error(L, "interrupted");
+}
+
+void ce_lua_type(lua_State *L, const char *type, const luaL_Reg *methods,
+                 const luaL_Reg *meta, lua_CFunction close) {
+    luaL_newmetatable(L, type);
+    luaL_setfuncs(L, meta, 0);
+    lua_pushcfunction(L, close);
+    lua_setfield(L, -2, "__gc");
+    lua_pushcfunction(L, close);
+    lua_setfield(L, -2, "__close");
+    lua_newtable(L);
+    luaL_setfuncs(L, methods, 0);
+    lua_pushcfunction(L, close);
+    lua_setfield(L, -2, "close");
+    lua_setfield(L, -2, "methods");
+    lua_pushliteral(L, "locked"); /* scripts cannot reach __gc to call it on other things */
+    lua_setfield(L, -2, "__metatable");
+    lua_pop(L, 1);
+}
+
+const char *ce_lua_check_path(lua_State *L, int arg) {
+    size_t size;
+    const char *path = luaL_checklstring(L, arg, &size);
+    luaL_argcheck(L, strlen(path) == size, arg, "a path holds a NUL byte");
+    return path;
+}
+
+ce_alpha ce_lua_alpha(lua_State *L, int index) {
+    static const char *const names[] = {"drop", "white"};
+    if (lua_isnoneornil(L, index))
+        return CE_ALPHA_DROP;
+    luaL_checktype(L, index, LUA_TTABLE);
+    int type = lua_getfield(L, index, "alpha");
+    const char *name = type == LUA_TNIL ? names[0] : lua_tostring(L, -1);
+    int alpha = name && !strcmp(name, names[0])   ? CE_ALPHA_DROP
+                : name && !strcmp(name, names[1]) ? CE_ALPHA_WHITE
+                                                  : -1;
+    if (alpha < 0)
+        luaL_argerror(L, index, "alpha must be \"drop\" or \"white\"");
+    lua_pop(L, 1);
+    return (ce_alpha)alpha;
+}
+
+void *ce_lua_array(lua_State *L, size_t n, size_t size) {
+    if (n > SIZE_MAX / size)
+        luaL_error(L, "too many items");
+    void *array = lua_newuserdatauv(L, n * size, 0);
+    memset(array, 0, n * size);
+    return array;
+}

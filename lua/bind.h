@@ -1,0 +1,63 @@
+/* What the bindings share. Each bind_NOUN.c adds its functions to the table on top of the
+ * stack (the Lua module "clipeval.core"), and makes its objects' metatables:
+ *
+ *     ce_matrix *m = ce_lua_new_matrix(L);      // empty, collected by Lua: fill it after
+ *     if (ce_matrix_init(m, rows, cols, &err) < 0)
+ *         return ce_lua_raise(L, &err);
+ *
+ * Misuse raises; what the environment does wrong returns nil and a message.
+ */
+#ifndef CE_BIND_H
+#define CE_BIND_H
+
+#include "error.h"
+#include "image.h"
+#include "matrix.h"
+#include "pipeline.h"
+#include "progress.h"
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+/* What the whole program knows while a Lua state runs. */
+typedef struct ce_session {
+    int threads; /* 0: all cores */
+    bool quiet;  /* no progress on stderr */
+    atomic_bool interrupted;
+    ce_progress progress;
+} ce_session;
+
+ce_session *ce_lua_session(lua_State *L);
+
+int ce_lua_fault(lua_State *L, const ce_error *err); /* pushes nil, message; returns 2 */
+int ce_lua_raise(lua_State *L, const ce_error *err); /* does not return */
+int ce_lua_interrupted(lua_State *L);                /* raises; the whole script ends */
+
+/* A metatable `type` with `methods`, in which `close`, __gc and __close are `close`. */
+void ce_lua_type(lua_State *L, const char *type, const luaL_Reg *methods,
+                 const luaL_Reg *meta, lua_CFunction close);
+
+ce_matrix *ce_lua_new_matrix(lua_State *L);
+ce_matrix *ce_lua_check_matrix(lua_State *L, int arg);
+ce_image *ce_lua_test_image(lua_State *L, int index); /* NULL: something else */
+/* Raw pixels, the table {width =, height =, channels =, pixels =} at `index`: borrowed from
+ * it. Its alpha is left alone. */
+void ce_lua_raw_picture(lua_State *L, int index, ce_picture *out);
+
+/* The option `alpha` of the table at `index` (or nil there): "drop" or "white". */
+ce_alpha ce_lua_alpha(lua_State *L, int index);
+/* A path: a string without NUL bytes. */
+const char *ce_lua_check_path(lua_State *L, int arg);
+/* `n` values of `size` bytes, zeroed, pushed as a userdata. */
+void *ce_lua_array(lua_State *L, size_t n, size_t size);
+
+/* Each adds to the table on top of the stack. */
+int luaopen_clipeval_matrix(lua_State *L);
+int luaopen_clipeval_image(lua_State *L);
+int luaopen_clipeval_model(lua_State *L);
+int luaopen_clipeval_metrics(lua_State *L);
+int luaopen_clipeval_files(lua_State *L);
+
+#endif

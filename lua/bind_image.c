@@ -1,0 +1,151 @@
+/* clip.image: pictures (core/image.h). Pixel coordinates count from 0, as everywhere where
+ * pictures are spoken of. */
+#include "bind.h"
+#include "preprocess.h"
+
+#include <limits.h>
+#include <string.h>
+
+static const char *const TYPE = "clipeval.image";
+
+static ce_image *new_image(lua_State *L) {
+    ce_image *image = lua_newuserdatauv(L, sizeof *image, 0);
+    memset(image, 0, sizeof *image);
+    luaL_setmetatable(L, TYPE);
+    return image;
+}
+
+static ce_image *check_image(lua_State *L, int arg) {
+    ce_image *image = luaL_checkudata(L, arg, TYPE);
+    luaL_argcheck(L, image->pixels, arg, "the image is closed");
+    return image;
+}
+
+ce_image *ce_lua_test_image(lua_State *L, int index) {
+    ce_image *image = luaL_testudata(L, index, TYPE);
+    return image && image->pixels ? image : NULL;
+}
+
+/* A field of the table at `index`, within 1..max. */
+static int size_field(lua_State *L, int index, const char *name, int fallback, int max) {
+    int is_integer = 1;
+    lua_Integer value = fallback;
+    if (lua_getfield(L, index, name) != LUA_TNIL)
+        value = lua_tointegerx(L, -1, &is_integer);
+    lua_pop(L, 1);
+    if (!is_integer || value < 1 || value > max)
+        luaL_error(L, "image: %s must be an integer from 1 to %d", name, max);
+    return (int)value;
+}
+
+/* {width =, height =, channels = 1 | 3, pixels = string} as core takes it: borrowed. */
+void ce_lua_raw_picture(lua_State *L, int index, ce_picture *out) {
+    size_t size = 0;
+    out->path = NULL;
+    out->width = size_field(L, index, "width", 0, INT_MAX);
+    out->height = size_field(L, index, "height", 0, INT_MAX);
+    out->channels = size_field(L, index, "channels", 3, 3);
+    int type = lua_getfield(L, index, "pixels");
+    out->pixels = (const uint8_t *)(type == LUA_TSTRING ? lua_tolstring(L, -1, &size) : NULL);
+    lua_pop(L, 1); /* the table keeps the string alive */
+    double expected = (double)out->width * out->height * out->channels;
+    if (out->channels == 2 || !out->pixels || (double)size != expected)
+        luaL_error(L, "image: pixels must be a string of width * height * channels bytes, "
+                      "with 1 or 3 channels");
+}
+
+/* clip.image(path | {width, height, channels, pixels}[, {alpha = }]) */
+static int image_new(lua_State *L) {
+    ce_error err;
+    ce_alpha alpha = ce_lua_alpha(L, 2);
+    int code;
+    if (lua_type(L, 1) == LUA_TTABLE) {
+        ce_picture raw;
+        ce_lua_raw_picture(L, 1, &raw);
+        code = ce_image_from_pixels(new_image(L), raw.pixels, raw.width, raw.height,
+                                    raw.channels, &err);
+    } else {
+        const char *path = ce_lua_check_path(L, 1);
+        code = ce_image_load(new_image(L), path, alpha, &err);
+    }
+    return code < 0 ? ce_lua_fault(L, &err) : 1;
+}
+
+/* image:pixel(x, y) -> r, g, b */
+static int image_pixel(lua_State *L) {
+    const ce_image *image = check_image(L, 1);
+    lua_Integer x = luaL_checkinteger(L, 2), y = luaL_checkinteger(L, 3);
+    luaL_argcheck(L, x >= 0 && x < image->width, 2, "outside the picture");
+    luaL_argcheck(L, y >= 0 && y < image->height, 3, "outside the picture");
+    const uint8_t *p = image->pixels + ((size_t)y * (size_t)image->width + (size_t)x) * 3;
+    for (int c = 0; c < 3; c++)
+        lua_pushinteger(L, p[c]);
+    return 3;
+}
+
+/* image:resize(width, height[, "bicubic" | "bilinear"]) */
+static int image_resize(lua_State *L) {
+    static const char *const names[] = {"bicubic", "bilinear", NULL};
+    static const ce_interpolation filters[] = {CE_BICUBIC, CE_BILINEAR};
+    ce_error err;
+    const ce_image *image = check_image(L, 1);
+    lua_Integer w = luaL_checkinteger(L, 2), h = luaL_checkinteger(L, 3);
+    luaL_argcheck(L, w >= 1 && w <= 65535, 2, "must be from 1 to 65535");
+    luaL_argcheck(L, h >= 1 && h <= 65535, 3, "must be from 1 to 65535");
+    ce_interpolation filter = filters[luaL_checkoption(L, 4, "bicubic", names)];
+    if (ce_image_resize(new_image(L), image, (int)w, (int)h, filter, &err) < 0)
+        return ce_lua_raise(L, &err);
+    return 1;
+}
+
+/* image:bytes(): RGB, row by row from the top */
+static int image_bytes(lua_State *L) {
+    const ce_image *image = check_image(L, 1);
+    lua_pushlstring(L, (const char *)image->pixels,
+                    (size_t)image->width * (size_t)image->height * 3);
+    return 1;
+}
+
+static int image_index(lua_State *L) {
+    const ce_image *image = luaL_checkudata(L, 1, TYPE);
+    const char *key = luaL_checkstring(L, 2);
+    if (!strcmp(key, "width"))
+        lua_pushinteger(L, image->width);
+    else if (!strcmp(key, "height"))
+        lua_pushinteger(L, image->height);
+    else {
+        luaL_getmetafield(L, 1, "methods");
+        lua_getfield(L, -1, key);
+    }
+    return 1;
+}
+
+static int image_tostring(lua_State *L) {
+    const ce_image *image = luaL_checkudata(L, 1, TYPE);
+    if (image->pixels)
+        lua_pushfstring(L, "image %d x %d", image->width, image->height);
+    else
+        lua_pushliteral(L, "image (closed)");
+    return 1;
+}
+
+static int image_close(lua_State *L) {
+    ce_image_free(luaL_checkudata(L, 1, TYPE));
+    return 0;
+}
+
+static const luaL_Reg METHODS[] = {{"pixel", image_pixel},
+                                   {"resize", image_resize},
+                                   {"bytes", image_bytes},
+                                   {NULL, NULL}};
+
+static const luaL_Reg META[] = {{"__index", image_index},
+                                {"__tostring", image_tostring},
+                                {NULL, NULL}};
+
+int luaopen_clipeval_image(lua_State *L) {
+    ce_lua_type(L, TYPE, METHODS, META, image_close);
+    lua_pushcfunction(L, image_new);
+    lua_setfield(L, -2, "image");
+    return 0;
+}

@@ -1,0 +1,191 @@
+-- The run directory: report.csv, classes.csv, predictions.csv, problems.csv, run.json. The
+-- CSVs hold no clock and no path that differs between machines.
+local core = require "clipeval.core"
+local session = require "clipeval.session"
+local util = require "clipeval.util"
+
+local report = {}
+
+local PRECISION = "fp32"
+
+-- ---- where ----
+
+-- nil and a message where a run directory cannot be made at `path`.
+function report.check_out(path)
+  local directory, fault = core.directory(path)
+  if directory then directory:close() end
+  return directory and true, fault
+end
+
+-- runs/SCRIPT-MODEL-N with the first N that is free.
+local function default_out(results)
+  local stem = ("runs/%s-%s-"):format(util.stem(session.script), results[1].model.name)
+  local n = 1
+  while core.kind(stem .. n) do n = n + 1 end
+  return stem .. n
+end
+
+-- ---- CSV ----
+
+-- Writes DIRECTORY/NAME: a header, then what `fill(row)` passes to row(...). With several
+-- results every file but report.csv begins with the column `evaluation`, the number of the
+-- evaluation in run.json.
+local function write_csv(directory, name, columns, fill)
+  local path = util.join(directory, name)
+  local file, fault = io.open(path, "wb")
+  if not file then return nil, fault end
+  core.csv_row(file, table.unpack(columns))
+  fill(function(...) core.csv_row(file, ...) end)
+  local ok
+  ok, fault = core.close(file)
+  return ok, fault and name .. ": " .. fault
+end
+
+local function write_items(directory, name, columns, results, each)
+  local several = #results > 1
+  if several then columns = { "evaluation", table.unpack(columns) } end
+  return write_csv(directory, name, columns, function(row)
+    for i, result in ipairs(results) do
+      each(result, several and function(...) row(i, ...) end or row)
+    end
+  end)
+end
+
+local function dataset_version(data)
+  local alpha = data.alpha ~= "drop" and "alpha=" .. data.alpha or nil
+  return data.version .. (alpha and data.version ~= "" and " " or "") .. (alpha or "")
+end
+
+local function write_report(directory, results)
+  local columns = { "model", "model_sha256", "precision", "dataset", "dataset_version", "split",
+                    "task", "prompts", "prompts_sha256", "metric", "value", "ci_low", "ci_high",
+                    "n" }
+  return write_csv(directory, "report.csv", columns, function(row)
+    for _, r in ipairs(results) do
+      local function line(metric, value, low, high, n)
+        row(r.model.name, r.model:sha256(), PRECISION, r.dataset.name,
+            dataset_version(r.dataset), r.dataset.split, r.task, r.prompts.name,
+            r.prompts_sha256, metric, value, low, high, n)
+      end
+      for _, m in ipairs(r.metrics or {}) do
+        line(m.metric, m.value, m.ci_low, m.ci_high, m.n)
+      end
+      if r.metrics then
+        line("ties", r.ties, nil, nil, r.n)
+        line("truncated_texts", r.truncated_texts, nil, nil, r.texts)
+        line("unreadable", #r.problems, nil, nil, r.n)
+      end
+    end
+  end)
+end
+
+local function class_rows(result, row)
+  for _, c in ipairs(result.class_figures or {}) do
+    row(c.class, c.n, c.hits, c.recall, c.ci_low, c.ci_high)
+  end
+end
+
+local function prediction_rows(result, row)
+  for i, item in ipairs(result.items) do
+    local predicted = result.predicted[i]
+    if predicted then
+      row(item.id, result.classes[result.targets[i]], result.classes[predicted],
+          result.ranks[i], result.scores[i], result.tied[i])
+    else
+      row(item.id, result.classes[result.targets[i]], nil, nil, nil, nil)
+    end
+  end
+end
+
+local function problem_rows(result, row)
+  for _, p in ipairs(result.problems) do row(p.id, p.problem) end
+end
+
+-- ---- run.json ----
+
+local function describe(r)
+  local metrics = {}
+  for _, m in ipairs(r.metrics or {}) do metrics[m.metric] = m.value end
+  return {
+    task = r.task,
+    finished = r.metrics ~= nil,
+    model = util.copy(r.model.info, { sha256 = r.model:sha256(), precision = PRECISION }),
+    dataset = {
+      name = r.dataset.name, version = r.dataset.version, split = r.dataset.split,
+      root = r.dataset.root or "", alpha = r.dataset.alpha, items = #r.dataset.items,
+      classes = r.classes, duplicate_classes = r.duplicate_classes,
+    },
+    prompts = {
+      name = r.prompts.name, version = r.prompts.version, sha256 = r.prompts_sha256,
+      templates = r.prompts:describe(r.classes[1]), texts = r.texts,
+    },
+    limit = r.limit, seed = r.seed, n = r.n, metrics = metrics,
+    counts = { ties = r.ties, truncated_texts = r.truncated_texts, unreadable = #r.problems },
+  }
+end
+
+local function write_json(directory, results, interrupted)
+  local evaluations, options = {}, {}
+  for i, r in ipairs(results) do evaluations[i] = describe(r) end
+  for key, value in pairs(arg) do
+    if type(key) == "string" and type(value) ~= "table" then options[key] = value end
+  end
+  local about = core.about()
+  local text = util.json {
+    clipeval = about.version,
+    build = { blas = about.blas, engine = about.engine, decoders = about.decoders,
+              lua = about.lua },
+    script = { name = util.basename(session.script), sha256 = session.script_sha256 },
+    options = next(options) and options or nil,
+    started = session.started, interrupted = interrupted, evaluations = evaluations,
+  }
+  local file, fault = io.open(util.join(directory, "run.json"), "wb")
+  if not file then return nil, fault end
+  file:write(text, "\n")
+  local ok
+  ok, fault = core.close(file)
+  return ok, fault and "run.json: " .. fault
+end
+
+-- ---- all of it ----
+
+local function write_files(directory, results, interrupted)
+  local steps = {
+    function() return write_report(directory, results) end,
+    function()
+      return write_items(directory, "classes.csv",
+        { "class", "n", "hits", "recall", "ci_low", "ci_high" }, results, class_rows)
+    end,
+    function()
+      return write_items(directory, "predictions.csv",
+        { "id", "target", "prediction", "rank", "score", "tied" }, results, prediction_rows)
+    end,
+    function()
+      return write_items(directory, "problems.csv", { "id", "problem" }, results, problem_rows)
+    end,
+    function() return write_json(directory, results, interrupted) end,
+  }
+  for _, step in ipairs(steps) do
+    local ok, fault = step()
+    if not ok then return nil, fault end
+  end
+  return true
+end
+
+-- Writes the run directory of a list of results; returns its path, or nil and a message.
+function report.write(results, interrupted)
+  local out = type(arg) == "table" and arg.out or default_out(results)
+  local directory, fault = core.directory(out)
+  if not directory then return nil, fault end
+  local ok
+  ok, fault = write_files(directory:path(), results, interrupted or false)
+  if ok then
+    ok, fault = directory:commit()
+  else
+    directory:close()
+    fault = out .. ": " .. fault
+  end
+  return ok and out, fault
+end
+
+return report

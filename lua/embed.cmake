@@ -1,0 +1,19 @@
+# Writes OUTPUT, a C file that holds the Lua files SOURCES (separated by commas).
+string(REPLACE "," ";" SOURCES "${SOURCES}")
+set(code "#include \"embedded.h\"\n")
+set(table "")
+foreach(source ${SOURCES})
+    get_filename_component(stem ${source} NAME_WE)
+    file(READ ${source} hex HEX)
+    string(REGEX REPLACE "(..)" "0x\\1," bytes "${hex}")
+    string(REGEX REPLACE "(0x..,0x..,0x..,0x..,0x..,0x..,0x..,0x..,)" "\\1\n" bytes "${bytes}")
+    string(APPEND code "static const unsigned char text_${stem}[] = {\n${bytes}0};\n")
+    set(name "clipeval.${stem}")
+    if(stem STREQUAL "init")
+        set(name "clipeval")
+    endif()
+    string(APPEND table "    {\"${name}\", (const char *)text_${stem}, "
+                        "sizeof text_${stem} - 1},\n")
+endforeach()
+file(WRITE ${OUTPUT} "${code}const ce_embedded ce_embedded_modules[] = {\n${table}    "
+                     "{NULL, NULL, 0}};\n")

@@ -1,0 +1,334 @@
+/* clipeval: verbs and options. What a verb does is lua/clipeval/program.lua. */
+#include "cpu.h"
+#include "image.h"
+#include "linear.h"
+#include "runtime.h"
+
+#include <errno.h>
+#include <lua.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { RUN = 1, ENCODE = 2, LIST = 4, EVERY = 7 };
+
+typedef struct verb {
+    const char *name;
+    unsigned bit;
+    const char *operand; /* NULL: takes none */
+    const char *synopsis, *what;
+} verb;
+
+static const verb VERBS[] = {
+    {"run", RUN, "SCRIPT", "clipeval run SCRIPT [options]",
+     "evaluate: runs a Lua script and writes its report\n\n"
+     "SCRIPT is a file, or the name of one in eval/ (see clipeval list evals)."},
+    {"encode", ENCODE, NULL, "clipeval encode --model M [options] -o FILE.safetensors",
+     "pictures and texts to embeddings\n\n"
+     "LIST is a text file with one path or text a line; of a .jsonl file each line is a JSON\n"
+     "string; - is standard input. A picture that cannot be read is a row of NaN."},
+    {"list", LIST, "WHAT", "clipeval list models|datasets|prompts|evals",
+     "what comes with clipeval"},
+};
+enum { VERB_COUNT = sizeof VERBS / sizeof *VERBS };
+
+typedef enum option_kind { FLAG, TEXT, INTEGER, PAIR } option_kind;
+
+typedef struct option {
+    const char *name; /* NULL: only the letter */
+    char letter;
+    unsigned verbs;
+    option_kind kind;
+    const char *key, *value, *help;
+    long long min, max;
+} option;
+
+static const option OPTIONS[] = {
+    {"model", 0, RUN | ENCODE, TEXT, "model", "M",
+     "a checkpoint's directory, or an embedded model (default: pocket)", 0, 0},
+    {"data", 0, RUN, TEXT, "data", "DIR", "where the dataset lies", 0, 0},
+    {"out", 0, RUN, TEXT, "out", "DIR",
+     "the run directory (default: runs/SCRIPT-MODEL-N); must not exist", 0, 0},
+    {"limit", 0, RUN, INTEGER, "limit", "N", "a seeded random sample of N items", 1, 1LL << 31},
+    {"seed", 0, RUN, INTEGER, "seed", "S", "of that sample and of intervals (default: 0)", 0,
+     1LL << 53},
+    {"images", 0, ENCODE, TEXT, "images", "LIST", "pictures to encode", 0, 0},
+    {"texts", 0, ENCODE, TEXT, "texts", "LIST", "texts to encode", 0, 0},
+    {"inputs", 0, ENCODE, FLAG, "inputs", NULL, "write pixel_values and input_ids as well", 0,
+     0},
+    {"normalize", 0, ENCODE, FLAG, "normalize", NULL, "divide embeddings by their length", 0,
+     0},
+    {"alpha", 0, ENCODE, TEXT, "alpha", "A",
+     "transparency: drop (default), or white (lay over white)", 0, 0},
+    {"output", 'o', ENCODE, TEXT, "output", "FILE", "the safetensors file to write", 0, 0},
+    {"threads", 0, RUN | ENCODE, INTEGER, "threads", "T", "workers (default: all cores)", 1,
+     1024},
+    {"precision", 0, RUN | ENCODE, TEXT, "precision", "P", "fp32 (default)", 0, 0},
+    {"quiet", 0, RUN | ENCODE, FLAG, "quiet", NULL, "no progress on stderr", 0, 0},
+    {NULL, 'o', RUN, PAIR, NULL, "KEY=VALUE", "what the script reads as arg.KEY", 0, 0},
+    {"help", 'h', EVERY, FLAG, NULL, NULL, "this text", 0, 0},
+};
+enum { OPTION_COUNT = sizeof OPTIONS / sizeof *OPTIONS };
+
+/* ---- OpenBLAS's kernels ---- */
+
+/* OpenBLAS chooses its kernels when it is loaded, before main, and takes new CPUs for old
+ * ones; so the program sets the variable that it reads and executes itself once more. What
+ * the user has set stands. CLIPEVAL_CORETYPE_SET tells that the choice was ours. */
+static void settle_blas(char **argv) {
+    const char *core = ce_cpu_openblas_core();
+    if (!core || getenv("OPENBLAS_CORETYPE"))
+        return;
+    if (setenv("OPENBLAS_CORETYPE", core, 1) == 0 &&
+        setenv("OPENBLAS_NUM_THREADS", "1", 0) == 0 &&
+        setenv("CLIPEVAL_CORETYPE_SET", "1", 1) == 0)
+        execv("/proc/self/exe", argv);
+}
+
+/* ---- help ---- */
+
+static void print_option(const option *o) {
+    char left[40];
+    int n = o->letter ? snprintf(left, sizeof left, "-%c%s", o->letter, o->name ? ", " : "")
+                      : 0;
+    snprintf(left + n, sizeof left - (size_t)n, "%s%s%s%s", o->name ? "--" : "",
+             o->name ? o->name : "", o->value ? " " : "", o->value ? o->value : "");
+    printf("  %-20s %s\n", left, o->help);
+}
+
+static int print_help(const verb *v) {
+    if (v) {
+        printf("%s\n\n%s\n\n", v->synopsis, v->what);
+        for (size_t i = 0; i < OPTION_COUNT; i++)
+            if (OPTIONS[i].verbs & v->bit)
+                print_option(&OPTIONS[i]);
+        return CE_EXIT_DONE;
+    }
+    puts("clipeval evaluates CLIP models.\n");
+    for (size_t i = 0; i < VERB_COUNT; i++)
+        printf("  %-56s %.*s\n", VERBS[i].synopsis, (int)strcspn(VERBS[i].what, "\n"),
+               VERBS[i].what);
+    puts("\nclipeval VERB --help tells more; clipeval --version names the build.\n\n"
+         "Exit codes: 0 done; 1 done, and a check that was asked for failed; 2 wrong usage;\n"
+         "3 a model, a file or a script is at fault; 130 interrupted.");
+    return CE_EXIT_DONE;
+}
+
+static int print_version(void) {
+    printf("clipeval %s\n%s\nengine %s\npictures %s\n%s\nshare %s\n", CE_VERSION,
+           ce_blas_description(), ce_engine_description(), ce_image_decoders(), LUA_RELEASE,
+           ce_share_directory());
+    return CE_EXIT_DONE;
+}
+
+/* ---- "did you mean" ---- */
+
+static size_t edit_distance(const char *a, const char *b) {
+    enum { LONGEST = 32 };
+    size_t row[LONGEST + 1], n = strlen(b);
+    if (n > LONGEST || strlen(a) > LONGEST)
+        return LONGEST;
+    for (size_t j = 0; j <= n; j++)
+        row[j] = j;
+    for (size_t i = 1; a[i - 1]; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= n; j++) {
+            size_t best = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            if (row[j] + 1 < best)
+                best = row[j] + 1;
+            if (row[j - 1] + 1 < best)
+                best = row[j - 1] + 1;
+            row[j] = best;
+        }
+    }
+    return row[n];
+}
+
+static int unknown_option(const verb *v, const char *name) {
+    const option *nearest = NULL;
+    size_t least = 3; /* farther than that is another word */
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        const option *o = &OPTIONS[i];
+        size_t distance = o->name && (o->verbs & v->bit) ? edit_distance(name, o->name) : 99;
+        if (distance < least) {
+            least = distance;
+            nearest = o;
+        }
+    }
+    fprintf(stderr, "clipeval: %s: unknown option --%s", v->name, name);
+    if (nearest)
+        fprintf(stderr, " (did you mean --%s?)\n", nearest->name);
+    else
+        fprintf(stderr, " (see clipeval %s --help)\n", v->name);
+    return CE_EXIT_USAGE;
+}
+
+/* ---- the command line ---- */
+
+typedef struct parser {
+    const verb *verb;
+    char **argv; /* what is left, NULL-terminated */
+    ce_setting *settings;
+    size_t count;
+    const char *operand;
+    bool help, only_operands;
+} parser;
+
+static int wrong(const parser *p, const char *name, const char *fault) {
+    fprintf(stderr, "clipeval: %s: %s %s\n", p->verb->name, name, fault);
+    return CE_EXIT_USAGE;
+}
+
+/* "key=value", cut in two in place. */
+static int add_pair(parser *p, char *pair) {
+    char *equals = strchr(pair, '=');
+    if (!equals || equals == pair)
+        return wrong(p, "-o", "needs KEY=VALUE");
+    *equals = '\0';
+    for (size_t i = 0; i < OPTION_COUNT; i++)
+        if (OPTIONS[i].key && (OPTIONS[i].verbs & RUN) && !strcmp(OPTIONS[i].key, pair)) {
+            fprintf(stderr, "clipeval: run: -o %s=...: that is the option --%s\n", pair, pair);
+            return CE_EXIT_USAGE;
+        }
+    p->settings[p->count++] = (ce_setting){pair, CE_SETTING_TEXT, equals + 1, 0};
+    return CE_EXIT_DONE;
+}
+
+static int add_integer(parser *p, const option *o, const char *name, const char *value) {
+    char *end;
+    errno = 0;
+    long long number = strtoll(value, &end, 10);
+    if (end == value || *end || errno || number < o->min || number > o->max) {
+        fprintf(stderr, "clipeval: %s: %s needs an integer from %lld to %lld, not '%s'\n",
+                p->verb->name, name, o->min, o->max, value);
+        return CE_EXIT_USAGE;
+    }
+    p->settings[p->count++] = (ce_setting){o->key, CE_SETTING_INTEGER, NULL, number};
+    return CE_EXIT_DONE;
+}
+
+static int add(parser *p, const option *o, const char *name, char *value) {
+    if (o->kind == PAIR)
+        return add_pair(p, value);
+    if (o->kind == INTEGER)
+        return add_integer(p, o, name, value);
+    if (!strcmp(o->key, "precision") && strcmp(value, "fp32") != 0)
+        return wrong(p, "--precision", "can only be fp32 in this version");
+    if (!strcmp(o->key, "alpha") && strcmp(value, "drop") != 0 && strcmp(value, "white") != 0)
+        return wrong(p, "--alpha", "must be drop or white");
+    if (!*value)
+        return wrong(p, name, "needs a value that is not empty");
+    p->settings[p->count++] = (ce_setting){o->key, CE_SETTING_TEXT, value, 0};
+    return CE_EXIT_DONE;
+}
+
+static const option *find_option(const verb *v, const char *name, size_t size, char letter) {
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        const option *o = &OPTIONS[i];
+        if (!(o->verbs & v->bit))
+            continue;
+        if (letter ? o->letter == letter
+                   : o->name && strlen(o->name) == size && !strncmp(o->name, name, size))
+            return o;
+    }
+    return NULL;
+}
+
+/* *p->argv is an option: takes it, and its value where that is the next word. */
+static int parse_option(parser *p) {
+    char *word = *p->argv++, *value = NULL;
+    bool is_long = word[1] == '-';
+    char *name = word + 1 + is_long;
+    size_t size = is_long ? strcspn(name, "=") : 1;
+    const option *o = find_option(p->verb, name, size, is_long ? '\0' : *name);
+    if (is_long && name[size] == '=') {
+        value = name + size + 1;
+        name[size] = '\0';
+    } else if (!is_long && name[1]) {
+        value = name + 1; /* -oFILE */
+    }
+    if (!o)
+        return is_long ? unknown_option(p->verb, name)
+                       : wrong(p, word, "is no option (see --help)");
+    if (o->kind == FLAG) {
+        if (value)
+            return wrong(p, word, "takes no value");
+        if (o->key)
+            p->settings[p->count++] = (ce_setting){o->key, CE_SETTING_FLAG, NULL, 0};
+        else
+            p->help = true;
+        return CE_EXIT_DONE;
+    }
+    if (!value && !*p->argv)
+        return wrong(p, word, "needs a value");
+    return add(p, o, is_long ? word : "-o", value ? value : *p->argv++);
+}
+
+static int parse(parser *p) {
+    int code = CE_EXIT_DONE;
+    while (code == CE_EXIT_DONE && *p->argv) {
+        char *word = *p->argv;
+        if (!p->only_operands && !strcmp(word, "--")) {
+            p->only_operands = true;
+            p->argv++;
+        } else if (!p->only_operands && word[0] == '-' && word[1]) {
+            code = parse_option(p);
+        } else if (p->operand || !p->verb->operand) {
+            fprintf(stderr, "clipeval: %s: one argument too many: '%s'\n", p->verb->name, word);
+            code = CE_EXIT_USAGE;
+        } else {
+            p->operand = word;
+            p->argv++;
+        }
+    }
+    if (code == CE_EXIT_DONE && !p->help && p->verb->operand && !p->operand)
+        code = wrong(p, p->verb->operand, "is missing (see --help)");
+    return code;
+}
+
+static const verb *find_verb(const char *name) {
+    for (size_t i = 0; i < VERB_COUNT; i++)
+        if (!strcmp(VERBS[i].name, name))
+            return &VERBS[i];
+    return NULL;
+}
+
+static int run_verb(const verb *v, int argc, char **argv) {
+    parser p = {.verb = v, .argv = argv};
+    p.settings = calloc((size_t)argc + 1, sizeof *p.settings);
+    if (!p.settings) {
+        fputs("clipeval: no memory\n", stderr);
+        return CE_EXIT_FAULT;
+    }
+    int code = parse(&p);
+    if (code == CE_EXIT_DONE && p.help)
+        code = print_help(v);
+    else if (code == CE_EXIT_DONE)
+        code = ce_runtime_main(&(ce_command){v->name, p.operand, p.settings, p.count});
+    free(p.settings);
+    return code;
+}
+
+int main(int argc, char **argv) {
+    settle_blas(argv);
+    const char *first = argc > 1 ? argv[1] : NULL;
+    if (first && (!strcmp(first, "--help") || !strcmp(first, "-h") || !strcmp(first, "help")))
+        return print_help(NULL);
+    if (first && !strcmp(first, "--version"))
+        return print_version();
+    const verb *v = first ? find_verb(first) : NULL;
+    if (v)
+        return run_verb(v, argc, argv + 2);
+    if (first)
+        fprintf(stderr, "clipeval: '%s' is no verb; there are ", first);
+    else
+        fputs("clipeval: say what to do: ", stderr);
+    for (size_t i = 0; i < VERB_COUNT; i++)
+        fprintf(stderr, "%s%s", i ? ", " : "", VERBS[i].name);
+    fputs(" (see clipeval --help)\n", stderr);
+    return CE_EXIT_USAGE;
+}

@@ -1,0 +1,277 @@
+#include "runtime.h"
+
+#include "bind.h"
+#include "cpu.h"
+#include "embedded.h"
+#include "linear.h"
+
+#include <errno.h>
+#include <lualib.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { TRACEBACK_FRAMES = 10 };
+
+/* ---- Ctrl-C ---- */
+
+static ce_session session;
+static lua_State *main_state;
+
+static void stop_hook(lua_State *L, lua_Debug *ar) {
+    (void)ar;
+    ce_lua_interrupted(L); /* the hook stays: a pcall in the script does not stop this */
+}
+
+/* As lua.c does: lua_sethook is made to be called from a signal handler. SA_RESETHAND: a
+ * second Ctrl-C kills. */
+static void on_interrupt(int number) {
+    (void)number;
+    atomic_store(&session.interrupted, true);
+    lua_sethook(main_state, stop_hook,
+                LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
+}
+
+static void catch_interrupt(lua_State *L) {
+    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
+    main_state = L;
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+}
+
+/* ---- messages ---- */
+
+/* Whether a function is the user's: it was loaded from a file, and is no C function. */
+static bool is_users(const lua_Debug *ar) {
+    return ar->source[0] == '@' && ar->currentline > 0;
+}
+
+/* Appends "FILE:LINE: " of the innermost of the user's functions that is running. */
+static void add_position(lua_State *L, luaL_Buffer *b) {
+    lua_Debug ar;
+    for (int level = 1; lua_getstack(L, level, &ar); level++) {
+        lua_getinfo(L, "Sl", &ar);
+        if (is_users(&ar)) {
+            lua_pushfstring(L, "%s:%d: ", ar.short_src, ar.currentline);
+            luaL_addvalue(b);
+            return;
+        }
+    }
+}
+
+/* The length of "clipeval.NAME:LINE: " at the start of a message, or 0: a position in our
+ * own Lua files, which says nothing to the user. */
+static size_t own_position(const char *message) {
+    size_t n = strcspn(message, ":");
+    if (strncmp(message, "clipeval", 8) != 0 || (n > 8 && message[8] != '.') ||
+        message[n] != ':')
+        return 0;
+    size_t digits = strspn(message + n + 1, "0123456789");
+    n += 1 + digits;
+    return digits > 0 && message[n] == ':' && message[n + 1] == ' ' ? n + 2 : 0;
+}
+
+static void add_traceback(lua_State *L, luaL_Buffer *b) {
+    lua_Debug ar;
+    int frames = 0;
+    for (int level = 1; lua_getstack(L, level, &ar); level++) {
+        lua_getinfo(L, "S", &ar);
+        frames += ar.source[0] == '@';
+    }
+    if (frames < 2)
+        return; /* the message has said where */
+    frames = 0;
+    for (int level = 1; lua_getstack(L, level, &ar) && frames < TRACEBACK_FRAMES; level++) {
+        lua_getinfo(L, "Sln", &ar);
+        if (!is_users(&ar))
+            continue;
+        lua_pushfstring(L, "\n    %s:%d: in ", ar.short_src, ar.currentline);
+        if (*ar.what == 'm')
+            lua_pushliteral(L, "the script");
+        else if (ar.name)
+            lua_pushfstring(L, "%s", ar.name);
+        else
+            lua_pushfstring(L, "a function of line %d", ar.linedefined);
+        lua_concat(L, 2);
+        luaL_addvalue(b);
+        frames++;
+    }
+}
+
+/* What was raised becomes a message with the user's lines only; {exit =, message =} is for
+ * ourselves and stays. */
+static int on_error(lua_State *L) {
+    luaL_Buffer b;
+    const char *message = lua_tostring(L, 1);
+    if (!message && lua_istable(L, 1) && lua_getfield(L, 1, "exit") == LUA_TNUMBER) {
+        lua_settop(L, 1);
+        return 1;
+    }
+    if (!message && luaL_getmetafield(L, 1, "__tostring") != LUA_TNIL)
+        message = luaL_tolstring(L, 1, NULL);
+    if (!message)
+        message = lua_pushfstring(L, "(a %s was raised)", luaL_typename(L, 1));
+    luaL_buffinit(L, &b);
+    size_t own = own_position(message);
+    if (own > 0)
+        add_position(L, &b);
+    luaL_addstring(&b, message + own);
+    add_traceback(L, &b);
+    luaL_pushresult(&b);
+    return 1;
+}
+
+static int report_fault(lua_State *L) {
+    int code = CE_EXIT_FAULT;
+    if (lua_istable(L, -1)) {
+        lua_getfield(L, -1, "exit");
+        code = (int)lua_tointeger(L, -1);
+        lua_getfield(L, -2, "message");
+    }
+    const char *message = lua_tostring(L, -1);
+    fflush(stdout);
+    fprintf(stderr, "clipeval: %s\n", message ? message : "no memory");
+    return code;
+}
+
+/* ---- the state ---- */
+
+static int load_embedded(lua_State *L) {
+    const ce_embedded *m = lua_touserdata(L, lua_upvalueindex(1));
+    char chunk[64];
+    snprintf(chunk, sizeof chunk, "=%s", m->name);
+    if (luaL_loadbufferx(L, m->text, m->size, chunk, "t") != LUA_OK)
+        return lua_error(L);
+    lua_pushstring(L, m->name);
+    lua_call(L, 1, 1);
+    return 1;
+}
+
+static void set_string(lua_State *L, const char *key, const char *value) {
+    lua_pushstring(L, value);
+    lua_setfield(L, -2, key);
+}
+
+/* core.about() -> {version =, blas =, engine =, decoders =, lua =} */
+static int about(lua_State *L) {
+    lua_newtable(L);
+    set_string(L, "version", CE_VERSION);
+    set_string(L, "blas", ce_blas_description());
+    set_string(L, "engine", ce_engine_description());
+    set_string(L, "decoders", ce_image_decoders());
+    set_string(L, "lua", LUA_RELEASE);
+    return 1;
+}
+
+/* core.interrupt(): goes on with ending the script where an encode call let go. */
+static int interrupt(lua_State *L) {
+    on_interrupt(SIGINT);
+    return ce_lua_interrupted(L);
+}
+
+static int open_core(lua_State *L) {
+    lua_newtable(L);
+    luaopen_clipeval_matrix(L);
+    luaopen_clipeval_image(L);
+    luaopen_clipeval_model(L);
+    luaopen_clipeval_metrics(L);
+    luaopen_clipeval_files(L);
+    lua_pushcfunction(L, about);
+    lua_setfield(L, -2, "about");
+    lua_pushcfunction(L, interrupt);
+    lua_setfield(L, -2, "interrupt");
+    set_string(L, "share", ce_share_directory());
+    return 1;
+}
+
+static void preload(lua_State *L) {
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+    lua_pushcfunction(L, open_core);
+    lua_setfield(L, -2, "clipeval.core");
+    for (const ce_embedded *m = ce_embedded_modules; m->name; m++) {
+        lua_pushlightuserdata(L, (void *)m);
+        lua_pushcclosure(L, load_embedded, 1);
+        lua_setfield(L, -2, m->name);
+    }
+    lua_pop(L, 1);
+}
+
+static void push_arg(lua_State *L, const ce_command *command) {
+    lua_newtable(L);
+    lua_pushstring(L, command->operand);
+    lua_rawseti(L, -2, 0);
+    for (size_t i = 0; i < command->count; i++) {
+        const ce_setting *s = &command->settings[i];
+        if (s->kind == CE_SETTING_FLAG)
+            lua_pushboolean(L, true);
+        else if (s->kind == CE_SETTING_INTEGER)
+            lua_pushinteger(L, s->number);
+        else
+            lua_pushstring(L, s->text);
+        lua_setfield(L, -2, s->key);
+        if (strcmp(s->key, "threads") == 0)
+            session.threads = (int)s->number;
+        if (strcmp(s->key, "quiet") == 0)
+            session.quiet = true;
+    }
+    lua_setglobal(L, "arg");
+}
+
+/* (command) -> exit code */
+static int run_verb(lua_State *L) {
+    const ce_command *command = lua_touserdata(L, 1);
+    luaL_openlibs(L);
+    preload(L);
+    push_arg(L, command);
+    lua_getglobal(L, "require");
+    lua_pushliteral(L, "clipeval.program");
+    lua_call(L, 1, 1);
+    lua_getfield(L, -1, command->verb);
+    lua_call(L, 0, 1);
+    return 1;
+}
+
+/* After a fault or Ctrl-C: program.salvage(interrupted) keeps what was finished. */
+static int salvage(lua_State *L) {
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+    if (lua_getfield(L, -1, "clipeval.program") != LUA_TTABLE)
+        return 0;
+    lua_getfield(L, -1, "salvage");
+    lua_pushboolean(L, atomic_load(&session.interrupted));
+    lua_call(L, 1, 0);
+    return 0;
+}
+
+static int call(lua_State *L, lua_CFunction f, const ce_command *command) {
+    lua_settop(L, 0);
+    lua_pushcfunction(L, on_error);
+    lua_pushcfunction(L, f);
+    lua_pushlightuserdata(L, (void *)command);
+    return lua_pcall(L, 1, 1, 1);
+}
+
+int ce_runtime_main(const ce_command *command) {
+    int code;
+    lua_State *L = luaL_newstate();
+    if (!L) {
+        fputs("clipeval: no memory\n", stderr);
+        return CE_EXIT_FAULT;
+    }
+    *(ce_session **)lua_getextraspace(L) = &session;
+    catch_interrupt(L);
+    bool failed = call(L, run_verb, command) != LUA_OK;
+    bool interrupted = failed && atomic_load(&session.interrupted);
+    lua_sethook(L, NULL, 0, 0);
+    code = interrupted ? CE_EXIT_INTERRUPTED
+           : failed    ? report_fault(L)
+                       : (int)lua_tointeger(L, -1);
+    if (failed && call(L, salvage, command) != LUA_OK)
+        report_fault(L);
+    lua_close(L);
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        fprintf(stderr, "clipeval: standard output: %s\n", strerror(errno));
+        code = code == CE_EXIT_DONE ? CE_EXIT_FAULT : code;
+    }
+    return code;
+}
