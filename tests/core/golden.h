@@ -3,9 +3,8 @@
  * nothing with the code under test.
  *
  *     char path[GOLDEN_PATH];
- *     golden_file *f = golden_open(golden_path(path, sizeof path, "preprocess/a.safetensors"));
- *     golden_tensor t;
- *     if (golden_find(f, "rgb.png", &t))
+ *     golden_file *f = golden_open(golden_path(path, sizeof path,
+ * "preprocess/a.safetensors")); golden_tensor t; if (golden_find(f, "rgb.png", &t))
  *         ... t.dtype, t.rank, t.shape[i], t.count, (const float *)t.data ...
  *     golden_close(f);
  *
@@ -136,10 +135,14 @@ static inline bool golden_find(const golden_file *f, const char *name, golden_te
 
 /* The names of all tensors, in no order: for (void *i = golden_first(f); i;
  * i = golden_next(f, i)) ... golden_name(i) ... The name may be "__metadata__". */
-static inline void *golden_first(const golden_file *f) { return json_object_iter(f->header); }
+static inline void *golden_first(const golden_file *f) {
+    return json_object_iter(f->header);
+}
 static inline void *golden_next(const golden_file *f, void *i) {
     return json_object_iter_next(f->header, i);
 }
-static inline const char *golden_name(void *i) { return json_object_iter_key(i); }
+static inline const char *golden_name(void *i) {
+    return json_object_iter_key(i);
+}
 
 #endif
