@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static char scratch_directory[256];
@@ -39,6 +40,13 @@ static inline int scratch_teardown(void **state) {
     return nftw(scratch_directory, scratch_remove, 16, FTW_DEPTH | FTW_PHYS);
 }
 
+/* Seconds of wall clock, to bound a loop. */
+static inline double scratch_seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 static inline const char *scratch_path(const char *name) {
     static char ring[8][512];
     static unsigned next;
@@ -47,9 +55,11 @@ static inline const char *scratch_path(const char *name) {
     return path;
 }
 
-/* NULL where it could not be written: the test asserts. */
+/* NULL where it could not be written: the test asserts. (A file is made anew, because
+ * ext4 waits for the disk when one is cut to nothing and written again.) */
 static inline const char *scratch_write(const char *name, const void *data, size_t size) {
     const char *path = scratch_path(name);
+    unlink(path);
     FILE *f = fopen(path, "wb");
     if (!f)
         return NULL;
