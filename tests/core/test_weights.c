@@ -170,7 +170,7 @@ static void halves_are_widened_exactly(void **state) {
 static void mutated_headers_never_crash(void **state) {
     (void)state;
     char path[GOLDEN_PATH];
-    size_t size;
+    size_t size = 0;
     char *bytes = golden_read(golden_path(path, sizeof path,
                                           "models/clip-hf-gelu-legacy/expected.safetensors"), &size);
     assert_non_null(bytes);
