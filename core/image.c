@@ -31,11 +31,10 @@ int ce_image_begin(ce_image *out, uint64_t width, uint64_t height, const char *n
     return 0;
 }
 
-/* Pillow's alpha_composite (src/libImaging/AlphaComposite.c) over opaque white: the
- * coefficients in 7-bit fixed point, then x / 255 as ((x >> 8) + x) >> 8. */
+/* Pillow's alpha_composite over opaque white (src/libImaging/AlphaComposite.c): for this
+ * background its fixed-point arithmetic is exact rounding, for every colour and alpha. */
 static uint8_t over_white(uint32_t colour, uint32_t alpha) {
-    uint32_t x = (colour * alpha + 255 * (255 - alpha)) * 128 + 128 * 128;
-    return (uint8_t)((((x >> 8) + x) >> 8) >> 7);
+    return (uint8_t)((colour * alpha + 255 * (255 - alpha) + 127) / 255);
 }
 
 void ce_put_rgba(uint8_t *rgb, const uint8_t *rgba, ce_alpha alpha) {

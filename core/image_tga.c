@@ -138,6 +138,8 @@ static void put_rows(const reader *r, ce_image *out, const uint8_t *rows) {
 
 static int read_runs(const reader *r, ce_image *out, size_t at, ce_error *err) {
     size_t size = r->line * r->height;
+    if (at > r->src->size || (r->src->size - at) * 128 < r->width * r->height)
+        return truncated(r, err); /* a packet is at most 128 pixels */
     uint8_t *rows = malloc(size);
     if (!rows)
         return ce_fail(err, CE_ENOMEM, "%s: no memory", r->src->name);
