@@ -6,7 +6,7 @@
 #include <limits.h>
 #include <string.h>
 
-static const char *const TYPE = "clipeval.image";
+static const char *const TYPE = "clip.image";
 
 static ce_image *new_image(lua_State *L) {
     ce_image *image = lua_newuserdatauv(L, sizeof *image, 0);

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-static const char *const TYPE = "clipeval.matrix";
+static const char *const TYPE = "clip.matrix";
 
 ce_matrix *ce_lua_new_matrix(lua_State *L) {
     ce_matrix *m = lua_newuserdatauv(L, sizeof *m, 0);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const TYPE = "clipeval.model";
+static const char *const TYPE = "clip.model";
 static const char *const BATCH = "clipeval.batch";
 
 typedef struct box {

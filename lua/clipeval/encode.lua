@@ -36,14 +36,14 @@ local function check(value, fault)
 end
 
 -- What is encoded of one kind: how, and which tensors come of it.
-local function plan(kind, items, model, options, tensors)
+local function plan(kind, list, items, model, options, tensors)
   local function tensor(name, dtype, shape)
     tensors[#tensors + 1] = { name = name, dtype = dtype, shape = shape }
     return #tensors
   end
   local width, height = table.unpack(model.image_size)
   local is_image = kind == "pictures"
-  local p = { kind = kind, items = items, batch = math.max(1, #items),
+  local p = { kind = kind, list = list, items = items, batch = math.max(1, #items),
               encode = is_image and model.encode_image or model.encode_text,
               row = model.embed_dim * 4,
               input_row = is_image and 3 * width * height * 4 or model.context * 8,
@@ -73,7 +73,7 @@ local function encode(p, model, options, file)
     end
     for i = 1, problems and #part or 0 do
       if problems[i] then
-        io.stderr:write(("clipeval: %s %d: %s\n"):format(p.kind, first + i - 1, problems[i]))
+        io.stderr:write(("clipeval: %s:%d: %s\n"):format(p.list, first + i - 1, problems[i]))
         bad = bad + 1
       end
     end
@@ -95,8 +95,8 @@ return function(options)
   local texts = options.texts and read_list(options.texts)
   local model = require "clipeval".model(options.model)
   local plans, tensors = {}, {}
-  if images then plans[1] = plan("pictures", images, model, options, tensors) end
-  if texts then plans[#plans + 1] = plan("texts", texts, model, options, tensors) end
+  if images then plans[1] = plan("pictures", options.images, images, model, options, tensors) end
+  if texts then plans[#plans + 1] = plan("texts", options.texts, texts, model, options, tensors) end
   local file <close> = check(core.tensor_file(options.output, tensors))
   local bad = 0
   for _, p in ipairs(plans) do bad = bad + encode(p, model, options, file) end

@@ -10,6 +10,7 @@ local clip = {
   prompts = require "clipeval.prompts",
   zeroshot = require "clipeval.zeroshot".zeroshot,
   csv = core.csv,
+  json = core.json_decode,
   sha256 = core.sha256,
 }
 

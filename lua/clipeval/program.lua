@@ -29,6 +29,7 @@ local function as_results(value)
 end
 
 local function write(results, interrupted)
+  session.finished, session.current = {}, nil -- where this fails, nothing is left to salvage
   local out, fault = require "clipeval.report".write(results, interrupted)
   if not out then util.quit(3, "%s", fault) end
   return out

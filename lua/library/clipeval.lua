@@ -1,0 +1,385 @@
+---@meta clipeval
+-- The API of clipeval, for editors that read LuaCATS annotations (lua-language-server).
+--
+-- Two rules hold throughout. Misuse raises: a wrong argument, a model or dataset that cannot
+-- be opened, a label that is no class; the message begins with the script's file and line.
+-- One picture that cannot be read does not: it is nil and a message, or an entry of
+-- `problems`. Numbers of rows, columns and classes count from 1, as everywhere in Lua;
+-- coordinates of pixels count from 0.
+
+---What the program was given: options by name, and every `-o key=value` as a string.
+---@class clip.Arg
+---@field [0] string the script, as found
+---@field model string? `--model`: a directory, or the name of an embedded model
+---@field data string? `--data`
+---@field out string? `--out`
+---@field limit integer? `--limit`, at least 1
+---@field seed integer `--seed`, 0 unless given
+---@field threads integer? `--threads`, at least 1
+---@field precision string? `--precision`
+---@field quiet boolean? `--quiet`
+---@field [string] any
+arg = {}
+
+---@class clip
+---@field version string
+local clip = {}
+
+-- ---------------------------------------------------------------------------- models
+
+---A CLIP model. It is read-only. Fields of `info` can be read from the model as well.
+---@class clip.Model
+---@field name string the directory's own name
+---@field path string
+---@field embed_dim integer numbers in an embedding
+---@field context integer tokens of a text, with start and end
+---@field image_size [integer, integer] width and height of what the image tower takes
+---@field logit_scale number the factor on cosines (exp of the stored parameter)
+---@field info clip.ModelInfo
+local Model = {}
+
+---@class clip.ModelInfo
+---@field name string
+---@field path string
+---@field format "hugging-face"|"open-clip"
+---@field weights string path of the weights
+---@field vision string the image tower in words
+---@field text string the text tower in words
+---@field activation "quick_gelu"|"gelu"
+---@field dtype "F32"|"F16"|"BF16" as stored
+---@field end_of_text string which token's state becomes the text's embedding
+---@field tokenizer string where the tokenizer came from
+---@field embed_dim integer
+---@field image_width integer
+---@field image_height integer
+---@field context integer
+---@field logit_scale number
+---@field preprocess clip.Recipe
+
+---How a picture becomes the tower's input.
+---@class clip.Recipe
+---@field resize_mode "none"|"shortest"|"squash"|"longest"
+---@field interpolation "bicubic"|"bilinear"
+---@field resize_width integer
+---@field resize_height integer
+---@field width integer
+---@field height integer
+---@field crop_rounding "half to even"|"floor"
+---@field fill integer grey of the padding, 0 to 255
+---@field rescale number usually 1/255
+---@field mean [number, number, number] RGB
+---@field std [number, number, number] RGB
+
+---Opens a checkpoint directory (Hugging Face CLIP, open_clip), or an embedded model by name;
+---nil is the embedded "pocket". Raises with the file and its fault where that fails.
+---@param name? string
+---@return clip.Model
+function clip.model(name) end
+
+---SHA-256 of the weights file, 64 hexadecimal digits.
+---@return string
+function Model:sha256() end
+
+---The ids of a text, with start and end but no padding.
+---@param text string UTF-8
+---@return integer[] ids
+---@return integer count
+---@return boolean truncated the text was cut to the model's context
+function Model:tokenize(text) end
+
+---@class clip.EncodeOptions
+---@field threads? integer workers; 0: one a core. Default: `--threads`
+---@field progress? string label of a progress line on stderr; nil: none
+
+---@class clip.TextOptions : clip.EncodeOptions
+---@field ids? boolean also return the input ids
+
+---@class clip.ImageOptions : clip.EncodeOptions
+---@field alpha? "drop"|"white" what becomes of transparency; "drop" unless said
+---@field pixels? boolean also return what the tower saw
+
+---Embeddings, one row a text, [n, embed_dim], not normalised.
+---@param texts string|string[] UTF-8
+---@param options? clip.TextOptions
+---@return clip.Matrix embeddings a row of NaN where a text is not UTF-8
+---@return table<integer, string>? problems by row; nil: none
+---@return boolean[] truncated
+---@return string? ids [n, context] as little-endian int64, where asked for
+function Model:encode_text(texts, options) end
+
+---Raw pixels in memory.
+---@class clip.Pixels
+---@field width integer
+---@field height integer
+---@field channels? 1|3 grey, or RGB (the default)
+---@field pixels string width * height * channels bytes, row by row from the top
+
+---@alias clip.Picture string|clip.Image|clip.Pixels a path, an image, or raw pixels
+
+---Embeddings, one row a picture, [n, embed_dim], not normalised.
+---@param pictures clip.Picture|clip.Picture[]
+---@param options? clip.ImageOptions
+---@return clip.Matrix embeddings a row of NaN where a picture cannot be read
+---@return table<integer, string>? problems by row; nil: none
+---@return clip.Matrix? pixels [n, 3 * height * width], where asked for
+function Model:encode_image(pictures, options) end
+
+---Frees the model now rather than when it is collected.
+function Model:close() end
+
+-- ---------------------------------------------------------------------------- matrices
+
+---Rows of numbers (float32). `#m` is the number of rows; `m[i]` is row i as a table, nil
+---outside; `a == b` compares shape and numbers.
+---@class clip.Matrix
+---@field rows integer
+---@field cols integer at least 1
+---@field [integer] number[]
+---@operator len: integer
+local Matrix = {}
+
+---@param rows number[][] at least one row, all of the same length
+---@return clip.Matrix
+---@overload fun(rows: integer, cols: integer): clip.Matrix zeros
+function clip.matrix(rows) end
+
+---A new matrix whose rows have length 1 (a row of zeros stays).
+---@return clip.Matrix
+function Matrix:normalize() end
+
+---The mean of the rows, [1, cols].
+---@return clip.Matrix
+function Matrix:mean() end
+
+---Dot products of all rows with all rows of `other`, [rows, other.rows]: cosines where both
+---are normalised.
+---@param other clip.Matrix with as many columns
+---@return clip.Matrix
+function Matrix:similarity(other) end
+
+---For each row its k largest entries (fewer where there are fewer columns), best first; of
+---equal ones the lower column first, NaN last.
+---@param k integer at least 1
+---@return integer[][] columns
+---@return number[][] values
+function Matrix:topk(k) end
+
+---For each row of scores: at which rank (1 is the best) its target column stands, which
+---column is best, with which score, and whether others share that score.
+---@param targets integer[] a column for each row
+---@return integer[] ranks
+---@return integer[] best
+---@return number[] scores
+---@return boolean[] tied
+function Matrix:ranks(targets) end
+
+---These rows, in this order.
+---@param rows integer[]
+---@return clip.Matrix
+function Matrix:select(rows) end
+
+---Rows first to last; last = first - 1 gives none.
+---@param first integer
+---@param last integer
+---@return clip.Matrix
+function Matrix:slice(first, last) end
+
+---@return number[][]
+function Matrix:totable() end
+
+function Matrix:close() end
+
+-- ---------------------------------------------------------------------------- pictures
+
+---A decoded picture, RGB.
+---@class clip.Image
+---@field width integer
+---@field height integer
+local Image = {}
+
+---Decodes a file (PNG, JPEG, WebP, GIF, BMP, PNM, TGA), or takes raw pixels.
+---@param picture string|clip.Pixels
+---@param options? {alpha: "drop"|"white"}
+---@return clip.Image?
+---@return string? message what is wrong with the file
+function clip.image(picture, options) end
+
+---@param x integer from 0, left
+---@param y integer from 0, top
+---@return integer red 0 to 255
+---@return integer green
+---@return integer blue
+function Image:pixel(x, y) end
+
+---A resized copy; the same bytes as Pillow's Image.resize.
+---@param width integer 1 to 65535
+---@param height integer 1 to 65535
+---@param filter? "bicubic"|"bilinear" bicubic unless said
+---@return clip.Image
+function Image:resize(width, height, filter) end
+
+---All pixels: width * height * 3 bytes, row by row from the top.
+---@return string
+function Image:bytes() end
+
+function Image:close() end
+
+-- ---------------------------------------------------------------------------- datasets
+
+---A dataset as a file of `datasets/` or your own script describes it.
+---@class clip.DatasetTable
+---@field name? string
+---@field version? string|number
+---@field about? string one line
+---@field root? string where it lies; `--data` is for the script to pass on
+---@field source? string where it is usually had, for the message when it is missing
+---@field layout? "folders"|"csv"|"idx" needed unless there are items
+---@field split? string which of splits; needed where there are several
+---@field splits? table<string, string|{images: string, labels: string}> folders: a folder below root; csv: a manifest; idx: two files
+---@field classes? string[]|table<string, string> the class names in order; or a map from folder or label to class name, in the order of the sorted keys. Without it the folders or labels found are the classes, sorted
+---@field alpha? "drop"|"white" "white" lays transparent pictures over white, and the report's dataset_version says so
+---@field extensions? string[] folders: lower case, without the dot
+---@field exclude? string[] folders: Lua patterns; a picture whose id matches one is left out
+---@field captions? string folders: the extension of a text file beside each picture; its first line is the item's caption, and pictures without one are left out
+---@field path_column? string csv: "path" unless said
+---@field label_column? string csv: "label" unless said. A label is a class name, or the number of one of `classes`, counting from 0
+---@field delimiter? string csv: "," unless said
+---@field items? clip.ItemTable[]|fun(root: string, split: string): clip.ItemTable[] instead of a layout
+
+---@class clip.ItemTable
+---@field path? string relative to root
+---@field image? clip.Image|clip.Pixels instead of a path
+---@field label string|integer a class name, or its number, counting from 1
+---@field id? string unique; the path unless said
+---@field caption? string
+
+---@class clip.Item
+---@field id string
+---@field label integer number of the class, counting from 1
+---@field path string?
+---@field caption string?
+
+---@class clip.Dataset
+---@field name string
+---@field version string
+---@field split string "all" where there are none
+---@field alpha "drop"|"white"
+---@field classes string[]
+---@field items clip.Item[] sorted by id
+---@operator len: integer
+local Dataset = {}
+
+---What `model:encode_image` takes for an item.
+---@param item clip.Item
+---@return clip.Picture
+function Dataset:picture(item) end
+
+---Opens a dataset: a name (see `clipeval list datasets`), a Lua file that returns a table,
+---"folders:DIR", "csv:FILE", or a table. Options go over the table's own fields. Raises,
+---naming the file and the line, where it is missing or broken.
+---@param what string|clip.DatasetTable|clip.Dataset
+---@param options? clip.DatasetTable
+---@return clip.Dataset
+function clip.dataset(what, options) end
+
+-- ---------------------------------------------------------------------------- prompts
+
+---A template is a text in which {} (or {c}) stands for the class name, or a function that
+---makes one text, or a list of texts, of it.
+---@alias clip.Template string|fun(class: string): string|string[]
+
+---@class clip.PromptsTable
+---@field name? string "custom" unless said
+---@field version? string|number
+---@field about? string
+---@field templates clip.Template[]
+
+---@class clip.Prompts
+---@field name string
+---@field version string
+---@field templates clip.Template[]
+---@operator add(clip.Prompts): clip.Prompts
+---@operator len: integer
+local Prompts = {}
+
+---The texts for one class.
+---@param class string
+---@return string[]
+function Prompts:texts(class) end
+
+---A list of templates: a name (see `clipeval list prompts`), a Lua file that returns one, one
+---template, a list, or a table with name and templates. `a + b` has the templates of both.
+---@param what string|clip.Template[]|clip.PromptsTable|clip.Prompts
+---@return clip.Prompts
+function clip.prompts(what) end
+
+-- ---------------------------------------------------------------------------- evaluations
+
+---@class clip.ZeroShot
+---@field model clip.Model
+---@field dataset string|clip.DatasetTable|clip.Dataset
+---@field prompts string|clip.Template[]|clip.PromptsTable|clip.Prompts
+---@field metrics? string[] "acc@K" and "mean_per_class_recall"; unless said acc@1, acc@5 (where there are more than 5 classes) and mean_per_class_recall
+---@field classes? string[] other names for the dataset's classes, in its order
+---@field limit? integer a seeded random sample of so many items; `--limit` unless said
+---@field seed? integer `--seed` unless said
+
+---@class clip.Metric
+---@field metric string
+---@field value number 0 to 1
+---@field ci_low number 95 %: Wilson's interval; for the mean recall a seeded bootstrap
+---@field ci_high number
+---@field chance number what guessing gives
+---@field n integer items, unreadable ones included: they count as misses
+
+---@class clip.Prediction
+---@field id string
+---@field target string class name
+---@field prediction string? nil: the picture could not be read
+---@field rank integer? of the target; 1 is the best
+---@field score number? cosine of the prediction
+---@field tied boolean the best score is shared; the first class was taken
+
+---Also holds each metric's value by its name: `result["acc@1"]`.
+---@class clip.Result
+---@field task "zeroshot"
+---@field n integer
+---@field metrics clip.Metric[]
+---@field classes string[]
+---@field class_figures {class: string, n: integer, hits: integer, recall: number?, ci_low: number?, ci_high: number?}[]
+---@field predictions clip.Prediction[]
+---@field problems {id: string, problem: string}[]
+---@field ties integer
+---@field texts integer
+---@field truncated_texts integer
+---@field [string] any
+
+---Zero-shot classification: each class is the normalised mean of its texts' normalised
+---embeddings; a picture's class is the one with the highest cosine, of equal ones the first.
+---Evaluates at once. A script that returns the result, or a list of results, gets the table
+---on stdout and the run directory.
+---@param evaluation clip.ZeroShot
+---@return clip.Result
+function clip.zeroshot(evaluation) end
+
+-- ---------------------------------------------------------------------------- files
+
+---A whole CSV file: rows of strings, the header first; `row.line` is its line in the file.
+---@param path string
+---@param delimiter? string
+---@return {[integer]: string, line: integer}[]?
+---@return string? message
+function clip.csv(path, delimiter) end
+
+---The value of a JSON text; null becomes nil.
+---@param text string
+---@return any
+---@return string? message
+function clip.json(text) end
+
+---SHA-256 of a string, 64 hexadecimal digits.
+---@param text string
+---@return string
+function clip.sha256(text) end
+
+return clip
