@@ -5,6 +5,7 @@
 
 #include "bpe.h"
 #include "json.h"
+#include "json_table.h"
 #include "tokenizer_internal.h"
 #include "unicode.h"
 
@@ -53,7 +54,9 @@ typedef struct ce_bpe_stated {
 typedef struct ce_bpe_files {
     const char *dir;
     char path[CE_BPE_PATH]; /* tokenizer.json or vocab.json, or what stands for them */
-    json_t *root;           /* what `path` holds; NULL: built in */
+    char *text;             /* what `path` holds; NULL: built in */
+    ce_json_table table;    /* its tokens, and for a tokenizer.json its merges */
+    json_t *root;           /* all else in a tokenizer.json; NULL: there is none */
     const json_t *model;    /* tokenizer.json's "model"; NULL: there is none */
     json_t *config, *map, *named; /* tokenizer_config.json, special_tokens_map.json,
                                      added_tokens.json; NULL: not there */

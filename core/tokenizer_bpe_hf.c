@@ -290,7 +290,7 @@ static int read_small_files(ce_bpe_files *f, bool has_list, ce_error *err) {
 int ce_bpe_read_hugging_face(ce_tokenizer_bpe *t, ce_bpe_files *f, ce_error *err) {
     if (!f->model) {
         usual_pipeline(t);
-        return f->root ? read_small_files(f, false, err) : read_specials(f, err);
+        return f->text ? read_small_files(f, false, err) : read_specials(f, err);
     }
     int rc = read_model(f, err);
     if (rc == 0)

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MERGES_MAX ((size_t)64 << 20)
+#define FILE_MAX ((size_t)64 << 20)
 #define BYTE_SYMBOLS 512
 
 int ce_bpe_path(char path[CE_BPE_PATH], const char *dir, const char *name, ce_error *err) {
@@ -29,50 +29,32 @@ bool ce_bpe_exists(const char *path) {
 
 /* ---- vocabulary ---- */
 
-static int token_id(int64_t *id, const char *token, const json_t *value, const char *path,
-                    ce_error *err) {
-    double d = json_number_value(value);
-    if (!json_is_number(value) || !(d >= -1 && d <= INT32_MAX) || d != (double)(int64_t)d)
-        return ce_fail(err, CE_EFORMAT, "%s: the id of token \"%.*s\" is no id", path,
-                       ce_vocab_quote(token, strlen(token)), token);
-    *id = (int64_t)d;
-    return 0;
-}
-
-/* {"token": id} and the added tokens that it lacks; ids must be 0 .. count - 1. */
-static int fill_vocab(ce_vocab *v, const ce_bpe_files *f, json_t *tokens, ce_error *err) {
-    const char *key;
-    json_t *value;
-    size_t count = json_object_size(tokens), bytes = 0;
-    json_object_foreach(tokens, key, value) bytes += strlen(key);
+/* The file's tokens, and the added ones that it lacks; ids must be 0 .. count - 1. */
+static int fill_vocab(ce_vocab *v, const ce_bpe_files *f, ce_error *err) {
+    const ce_json_table *table = &f->table;
+    size_t bytes = 0, count = table->id_count;
+    for (size_t i = 0; i < table->id_count; i++)
+        bytes += table->ids[i].token.size;
     for (size_t i = 0; i < f->added_count; i++)
-        if (f->added[i].id >= 0 && !json_object_get(tokens, f->added[i].text)) {
-            count++;
-            bytes += strlen(f->added[i].text);
-        }
-    int rc = ce_vocab_init(v, count, bytes, err);
-    if (rc < 0)
-        return rc;
-    json_object_foreach(tokens, key, value) {
-        int64_t id = 0;
-        rc = token_id(&id, key, value, f->path, err);
-        if (rc == 0)
-            rc = ce_vocab_put(v, id, key, strlen(key), f->path, err);
-        if (rc < 0)
-            return rc;
-    }
-    for (size_t i = 0; i < f->added_count; i++) {
+        bytes += strlen(f->added[i].text);
+    int rc = ce_vocab_init(v, count + f->added_count, bytes, err);
+    for (size_t i = 0; i < table->id_count && rc == 0; i++)
+        rc = ce_vocab_put(v, table->ids[i].id, table->ids[i].token.at,
+                          table->ids[i].token.size, f->path, err);
+    for (size_t i = 0; i < f->added_count && rc == 0; i++) {
         const ce_bpe_stated *a = &f->added[i];
         size_t size = strlen(a->text);
-        if (a->id >= 0 && ce_vocab_find(v, a->text, size) != a->id)
-            rc = ce_vocab_put(v, a->id, a->text, size, f->path, err);
-        if (rc < 0)
-            return rc;
+        if (a->id < 0 || ce_vocab_find(v, a->text, size) == a->id)
+            continue;
+        rc = ce_vocab_put(v, a->id, a->text, size, f->path, err);
+        count++;
     }
-    for (size_t id = 0; id < count; id++)
+    for (size_t id = 0; id < count && rc == 0; id++)
         if (!v->texts[id].at)
-            return ce_fail(err, CE_EFORMAT, "%s: no token has id %zu", f->path, id);
-    return 0;
+            rc = ce_fail(err, CE_EFORMAT, "%s: no token has id %zu", f->path, id);
+    if (rc == 0)
+        v->count = count;
+    return rc;
 }
 
 /* Ids as in OpenAI's simple_tokenizer.py: bytes, bytes that end a word, one for each merge,
@@ -153,42 +135,20 @@ static int add_merge_lines(ce_bpe *b, const ce_vocab *v, const char *text, size_
     return rc;
 }
 
-/* tokenizer.json: ["a", "b"], or "a b" in files of before 2024. */
-static int split_merge(merge_line *m, const json_t *entry, const char *path, ce_error *err) {
-    const char *left = json_string_value(json_array_get(entry, 0));
-    const char *right = json_string_value(json_array_get(entry, 1));
-    const char *line = json_string_value(entry);
-    const char *space = line ? strchr(line, ' ') : NULL;
-    if (json_array_size(entry) == 2 && left && right) {
-        m->left = (ce_token_text){left, strlen(left)};
-        m->right = (ce_token_text){right, strlen(right)};
-    } else if (space && !strchr(space + 1, ' ')) {
-        m->left = (ce_token_text){line, (size_t)(space - line)};
-        m->right = (ce_token_text){space + 1, strlen(space + 1)};
-    } else {
-        return ce_fail(err, CE_EFORMAT, "%s: merge %zu is not two tokens", path, m->number);
-    }
-    return 0;
-}
-
-static int add_merge_array(ce_bpe *b, const ce_vocab *v, const json_t *merges,
-                           const char *path, ce_error *err) {
-    if (!json_is_array(merges))
-        return ce_fail(err, CE_EFORMAT, "%s: \"merges\" is missing or no array", path);
-    int rc = ce_bpe_init(b, json_array_size(merges), err);
-    for (size_t i = 0; i < json_array_size(merges) && rc == 0; i++) {
-        merge_line m = {.number = i};
-        rc = split_merge(&m, json_array_get(merges, i), path, err);
-        if (rc == 0)
-            rc = ce_bpe_add(b, v, m.left, m.right, path, "merge", i, err);
-    }
+static int add_merge_table(ce_bpe *b, const ce_vocab *v, const ce_bpe_files *f,
+                           ce_error *err) {
+    const ce_json_table *table = &f->table;
+    int rc = ce_bpe_init(b, table->merge_count, err);
+    for (size_t i = 0; i < table->merge_count && rc == 0; i++)
+        rc = ce_bpe_add(b, v, table->merges[i].left, table->merges[i].right, f->path,
+                        "merge", i, err);
     return rc;
 }
 
 static int add_merge_file(ce_bpe *b, const ce_vocab *v, const char *path, ce_error *err) {
     char *text;
     size_t size;
-    int rc = ce_file_read(&text, &size, path, MERGES_MAX, err);
+    int rc = ce_file_read(&text, &size, path, FILE_MAX, err);
     if (rc < 0)
         return rc;
     size_t valid = ce_utf8_prefix(text, size);
@@ -307,43 +267,63 @@ static int finish(ce_tokenizer_bpe *t, const ce_vocab *v, ce_bpe_files *f, ce_er
     return ce_bpe_set_symbols(&t->bpe, v, unknown, f->path, err);
 }
 
-static int open_json(ce_tokenizer_bpe *t, ce_bpe_files *f, ce_vocab *v, ce_error *err) {
-    t->base.source = "tokenizer.json";
-    const json_t *model;
-    int rc = ce_json_load(&f->root, f->path, err);
+static int load_json(ce_bpe_files *f, ce_error *err) {
+    size_t size, rest_size = 0;
+    char *rest = NULL;
+    int rc = ce_file_read(&f->text, &size, f->path, FILE_MAX, err);
     if (rc == 0)
-        rc = ce_json_object(f->root, "model", &model, f->path, err);
+        rc = ce_json_table_cut(&f->table, &rest, &rest_size, f->text, size, f->path, err);
     if (rc == 0)
-        rc = ce_json_require(f->root, "model", f->path, err);
+        rc = ce_json_parse(&f->root, rest, rest_size, f->path, err);
+    free(rest);
+    return rc;
+}
+
+/* "vocab" and "merges" are there, as an empty object and array, and the model is BPE. */
+static int check_model(ce_bpe_files *f, ce_error *err) {
+    int rc = ce_json_require(f->root, "model", f->path, err);
+    if (rc == 0)
+        rc = ce_json_object(f->root, "model", &f->model, f->path, err);
     if (rc < 0)
         return rc;
     const char *type = "BPE"; /* files of before 2021 leave it out */
-    rc = ce_json_string(model, "type", &type, f->path, err);
+    rc = ce_json_string(f->model, "type", &type, f->path, err);
     if (rc == 0 && strcmp(type, "BPE") != 0)
         return ce_fail(err, CE_EUNSUPPORTED, "%s: model \"%.*s\" is not BPE", f->path,
                        ce_vocab_quote(type, strlen(type)), type);
-    f->model = model;
+    if (rc == 0 && !json_is_object(json_object_get(f->model, "vocab")))
+        return ce_fail(err, CE_EFORMAT, "%s: \"vocab\" is missing or no object", f->path);
+    if (rc == 0 && !json_is_array(json_object_get(f->model, "merges")))
+        return ce_fail(err, CE_EFORMAT, "%s: \"merges\" is missing or no array", f->path);
+    return rc;
+}
+
+static int open_json(ce_tokenizer_bpe *t, ce_bpe_files *f, ce_vocab *v, ce_error *err) {
+    t->base.source = "tokenizer.json";
+    int rc = load_json(f, err);
+    if (rc == 0)
+        rc = check_model(f, err);
     if (rc == 0)
         rc = t->style == CE_TEXT_HUGGING_FACE ? ce_bpe_read_hugging_face(t, f, err)
                                               : ce_bpe_read_added(f, err);
-    json_t *tokens = json_object_get(model, "vocab");
-    if (rc == 0 && !json_is_object(tokens))
-        return ce_fail(err, CE_EFORMAT, "%s: \"vocab\" is missing or no object", f->path);
     if (rc == 0)
-        rc = fill_vocab(v, f, tokens, err);
+        rc = fill_vocab(v, f, err);
     if (rc == 0)
-        rc = add_merge_array(&t->bpe, v, json_object_get(model, "merges"), f->path, err);
+        rc = add_merge_table(&t->bpe, v, f, err);
     return rc < 0 ? rc : finish(t, v, f, err);
 }
 
 static int open_pair(ce_tokenizer_bpe *t, ce_bpe_files *f, ce_vocab *v,
                      const char *merges_path, ce_error *err) {
     t->base.source = "vocab.json + merges.txt";
-    int rc = ce_json_load(&f->root, f->path, err);
+    size_t size;
+    int rc = ce_file_read(&f->text, &size, f->path, FILE_MAX, err);
+    if (rc == 0)
+        rc = ce_json_table_ids(&f->table, f->text, size, f->path, err);
     if (rc == 0 && t->style == CE_TEXT_HUGGING_FACE)
         rc = ce_bpe_read_hugging_face(t, f, err);
     if (rc == 0)
-        rc = fill_vocab(v, f, f->root, err);
+        rc = fill_vocab(v, f, err);
     if (rc == 0)
         rc = add_merge_file(&t->bpe, v, merges_path, err);
     return rc < 0 ? rc : finish(t, v, f, err);
@@ -436,7 +416,9 @@ out:
         json_decref(f->config);
         json_decref(f->map);
         json_decref(f->named);
+        ce_json_table_free(&f->table);
         free(f->added);
+        free(f->text);
     }
     free(f);
     return rc;

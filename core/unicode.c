@@ -60,6 +60,10 @@ size_t ce_utf8_prefix(const char *text, size_t size) {
     int32_t rune;
     size_t i = 0;
     while (i < size) {
+        if ((unsigned char)text[i] < 0x80) {
+            i++;
+            continue;
+        }
         utf8proc_ssize_t used = utf8proc_iterate((const utf8proc_uint8_t *)text + i,
                                                  (utf8proc_ssize_t)(size - i), &rune);
         if (used < 1)

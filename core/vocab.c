@@ -34,23 +34,30 @@ static uint64_t hash(uint64_t h, const char *text, size_t size) {
     return h;
 }
 
+static uint64_t hash_joined(ce_token_text a, ce_token_text b) {
+    uint64_t h = hash(hash(14695981039346656037u, a.at, a.size), b.at, b.size);
+    return h ^ h >> 29;
+}
+
 /* The slot that holds a + b, or the empty one where it belongs. The table is at most half
  * full. */
-static uint32_t *slot_of(const ce_vocab *v, ce_token_text a, ce_token_text b) {
-    uint64_t h = hash(hash(14695981039346656037u, a.at, a.size), b.at, b.size);
-    for (size_t i = (size_t)(h ^ h >> 32) & v->mask;; i = (i + 1) & v->mask) {
-        uint32_t id = v->slots[i];
-        if (id == 0)
-            return &v->slots[i];
-        ce_token_text t = v->texts[id - 1];
+static ce_vocab_slot *slot_of(const ce_vocab *v, ce_token_text a, ce_token_text b,
+                              uint64_t h) {
+    for (size_t i = (size_t)h & v->mask;; i = (i + 1) & v->mask) {
+        ce_vocab_slot *slot = &v->slots[i];
+        if (slot->id == 0)
+            return slot;
+        if (slot->tag != (uint32_t)(h >> 32))
+            continue;
+        ce_token_text t = v->texts[slot->id - 1];
         if (t.size == a.size + b.size && memcmp(t.at, a.at, a.size) == 0 &&
             memcmp(t.at + a.size, b.at, b.size) == 0)
-            return &v->slots[i];
+            return slot;
     }
 }
 
 int32_t ce_vocab_find_joined(const ce_vocab *v, ce_token_text a, ce_token_text b) {
-    return (int32_t)*slot_of(v, a, b) - 1;
+    return (int32_t)slot_of(v, a, b, hash_joined(a, b))->id - 1;
 }
 
 int32_t ce_vocab_find(const ce_vocab *v, const char *text, size_t size) {
@@ -72,16 +79,18 @@ int ce_vocab_put(ce_vocab *v, int64_t id, const char *text, size_t size, const c
         return ce_fail(err, CE_EFORMAT, "%s: tokens \"%.*s\" and \"%.*s\" both have id %lld",
                        name, ce_vocab_quote(t->at, t->size), t->at, shown, text,
                        (long long)id);
-    uint32_t *slot = slot_of(v, (ce_token_text){text, size}, (ce_token_text){"", 0});
-    if (*slot)
+    ce_token_text token = {text, size}, nothing = {"", 0};
+    uint64_t h = hash_joined(token, nothing);
+    ce_vocab_slot *slot = slot_of(v, token, nothing, h);
+    if (slot->id)
         return ce_fail(err, CE_EFORMAT, "%s: token \"%.*s\" has two ids, %lu and %lld", name,
-                       shown, text, (unsigned long)*slot - 1, (long long)id);
+                       shown, text, (unsigned long)slot->id - 1, (long long)id);
     if (size > v->capacity - v->used)
         return ce_fail(err, CE_EINVAL, "%s: the vocabulary grew while it was read", name);
     memcpy(v->bytes + v->used, text, size);
     *t = (ce_token_text){v->bytes + v->used, size};
     v->used += size;
-    *slot = (uint32_t)id + 1;
+    *slot = (ce_vocab_slot){(uint32_t)id + 1, (uint32_t)(h >> 32)};
     return 0;
 }
 

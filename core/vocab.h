@@ -20,10 +20,15 @@ typedef struct ce_token_text {
     size_t size;
 } ce_token_text;
 
+typedef struct ce_vocab_slot {
+    uint32_t id;  /* + 1; 0: empty */
+    uint32_t tag; /* more bits of the hash, so that few strings are compared */
+} ce_vocab_slot;
+
 typedef struct ce_vocab {
     size_t count;         /* ids there will be */
     ce_token_text *texts; /* [count] */
-    uint32_t *slots;      /* hash table of id + 1, open addressing */
+    ce_vocab_slot *slots; /* hash table, open addressing */
     size_t mask;
     char *bytes;
     size_t used, capacity;

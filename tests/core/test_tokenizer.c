@@ -4,6 +4,7 @@
 #include "tokenizer.h"
 
 #include "golden.h"
+#include "json_table.h"
 #include "unicode.h"
 
 #include <setjmp.h>
@@ -430,7 +431,7 @@ static void test_another_kind_of_tokenizer_is_refused_by_its_part(void **state) 
     refuse_with("model/unk_token", json_integer(3), CE_EFORMAT, "unk_token");
     refuse_with("model/vocab", json_array(), CE_EFORMAT, "vocab");
     refuse_with("model/merges", json_null(), CE_EFORMAT, "merges");
-    refuse_with("model/merges", json_pack("[s]", "a b c"), CE_EFORMAT, "merge 0");
+    refuse_with("model/merges", json_pack("[s]", "a b c"), CE_EFORMAT, "a merge is not");
     refuse_with("model", json_null(), CE_EFORMAT, "model");
 }
 
@@ -448,14 +449,15 @@ static void test_a_vocabulary_that_contradicts_itself_is_refused(void **state) {
     (void)state;
     copy_small(MERGES);
     refuse_vocab("cat</w>", json_integer(5), "both have id 5");
-    refuse_vocab("new", json_integer(5), "both have id 5");
-    refuse_vocab("new", json_integer(-1), "negative");
-    refuse_vocab("new", json_integer(2015), "id 2015");
-    refuse_vocab("new", json_integer(4000000000000), "no id");
-    refuse_vocab("new", json_real(1.5), "no id");
-    refuse_vocab("new", json_string("7"), "no id");
+    refuse_vocab("brand new", json_integer(5), "both have id 5");
+    refuse_vocab("brand new", json_integer(-1), "negative");
+    refuse_vocab("brand new", json_integer(2015), "no token has id 2014");
+    refuse_vocab("brand new", json_integer(2999), "id 2999");
+    refuse_vocab("brand new", json_integer(4000000000000), "small integer");
+    refuse_vocab("brand new", json_real(1.5), "small integer");
+    refuse_vocab("brand new", json_string("7"), "small integer");
     put_text(VOCAB, "{\"a\": 0, \"a\": 1}");
-    expect_refused(CE_EFORMAT, "duplicate");
+    expect_refused(CE_EFORMAT, "two ids");
     put_text(VOCAB, "{\"a\": 0");
     expect_refused(CE_EFORMAT, "line 1");
     put_text(VOCAB, "");
@@ -542,6 +544,58 @@ static void test_mutated_files_never_crash(void **state) {
         ce_tokenizer_free(t);
     }
     assert_true(opened > 0);
+}
+
+/* jansson is the twin: what is text, number and structure to it is so to the table. */
+static void compare_with_jansson(const char *text) {
+    size_t size = strlen(text);
+    char *copy = strdup(text);
+    assert_non_null(copy);
+    json_t *want = json_loadb(text, size, 0, NULL), *value;
+    const char *key;
+    bool usable = json_is_object(want);
+    json_object_foreach(want, key, value) usable &= json_is_integer(value);
+    ce_json_table t;
+    bool got = ce_json_table_ids(&t, copy, size, "x", NULL) == 0;
+    if (got != usable)
+        fail_msg("%s: %d", text, got);
+    for (size_t i = 0; got && i < t.id_count; i++) {
+        value = json_object_getn(want, t.ids[i].token.at, t.ids[i].token.size);
+        if (!value || json_integer_value(value) != t.ids[i].id)
+            fail_msg("%s: token %zu", text, i);
+    }
+    if (got)
+        assert_int_equal(t.id_count, json_object_size(want));
+    ce_json_table_free(&t);
+    json_decref(want);
+    free(copy);
+}
+
+static void test_the_table_reader_agrees_with_jansson(void **state) {
+    (void)state;
+    static const char *const parts[] = {
+        "a",    "\xc3\xa9", "\\u00e9", "\\ud83d\\ude00", "\\ud83d", "\\ude00", "\\\"", "\\\\",
+        "\\/",  "\\n",       "\\x",    "\\u12g4",       "\\u0000", "\n",      "\xff",  "\"",
+        "\x7f", " ",         "{",      "\\ud83d\\u0041", "\\t",     "\\u2028"};
+    static const char *const ids[] = {"0", "12", "-3", "-0", "007", "1.5", "1e3", "\"1\"",
+                                      "", "-", "null", "[1]", " 5\n"};
+    uint32_t seed = 362436069;
+    for (int round = 0; round < 20000; round++) {
+        char text[512] = "{";
+        uint32_t entries = next_random(&seed) % 3;
+        for (uint32_t e = 0; e < entries; e++) {
+            char token[128] = "";
+            for (uint32_t n = next_random(&seed) % 4; n-- > 0;)
+                strcat(token, parts[next_random(&seed) % (sizeof parts / sizeof *parts)]);
+            bool odd = next_random(&seed) % 4 == 0;
+            size_t n = strlen(text);
+            snprintf(text + n, sizeof text - n, "%s\"%u%s\"%s%s", e ? ", " : "", e, token,
+                     next_random(&seed) % 32 ? ":" : "",
+                     ids[odd ? next_random(&seed) % (sizeof ids / sizeof *ids) : 1]);
+        }
+        strcat(text, next_random(&seed) % 32 ? "}" : next_random(&seed) % 2 ? "}}" : ",}");
+        compare_with_jansson(text);
+    }
 }
 
 /* ---- byte pairs ---- */
@@ -740,6 +794,7 @@ int main(void) {
         TEST(test_merges_that_do_not_fit_the_vocabulary_are_refused),
         TEST(test_half_a_pair_of_files_is_an_error_and_none_is_the_built_in),
         TEST(test_mutated_files_never_crash),
+        TEST(test_the_table_reader_agrees_with_jansson),
         TEST(test_merging_agrees_with_the_naive_way),
         TEST(test_a_word_of_a_megabyte_is_only_truncated),
         TEST(test_the_shortest_contexts_hold_start_and_end),
