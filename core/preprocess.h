@@ -1,7 +1,9 @@
 /* RGB8 -> the float tensor a tower takes, exactly as the checkpoint's own recipe says.
- * The resampler is Pillow's (src/libImaging/Resample.c): antialiased, horizontal pass
- * first, 8-bit rounding between the passes, 22-bit fixed-point coefficients; so the
- * resized bytes are equal to Pillow's, not merely close.
+ * The resampler is Pillow's (src/libImaging/Resample.c, version 13): antialiased, 8-bit
+ * rounding between the passes, 22-bit fixed-point coefficients; so the resized bytes are
+ * equal to Pillow's, not merely close. The horizontal pass comes first, unless the height
+ * shrinks by more than twice as many pixels as the width (Pillow before 13 knows no
+ * exception).
  *
  *     ce_preprocess recipe = ...;              // from the checkpoint's config
  *     float pixels[3 * 224 * 224];             // [3, height, width]
