@@ -28,18 +28,6 @@ const ce_kernels *ce_kernels_get(void) {
     return chosen;
 }
 
-void ce_pack(float *dst, const float *src, size_t ld, size_t rows, size_t k, size_t group) {
-    for (size_t first = 0; first < rows; first += group, dst += group * k) {
-        size_t count = rows - first < group ? rows - first : group;
-        const float *block = src + first * ld;
-        if (count < group)
-            memset(dst, 0, group * k * sizeof *dst);
-        for (size_t i = 0; i < count; i++)
-            for (size_t p = 0; p < k; p++)
-                dst[p * group + i] = block[i * ld + p];
-    }
-}
-
 /* One tile at c, of which only `rows` x `cols` exist. */
 static void edge_tile(const ce_kernels *kernels, const ce_gemm *g, float *c, const float *a,
                       const float *b, const float *bias, size_t rows, size_t cols) {

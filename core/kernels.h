@@ -33,6 +33,10 @@ typedef struct ce_kernels {
     void (*tile)(float *c, size_t ldc, const float *a, const float *b, size_t k,
                  const float *bias, bool accumulate);
 
+    /* Packs src[rows, k] (row stride ld) for `tile`: groups of `group` rows become
+     * [k, group], zeros where rows end. dst holds round_up(rows, group) * k floats. */
+    void (*pack)(float *dst, const float *src, size_t ld, size_t rows, size_t k, size_t group);
+
     /* y[n] = (x - mean) / sqrt(var + eps) * gain + bias (biased variance). */
     void (*layer_norm)(float *y, const float *x, const float *gain, const float *bias,
                        size_t n, float eps);
@@ -49,10 +53,6 @@ typedef struct ce_kernels {
 
 /* The kernels of this CPU, the same at every call. */
 const ce_kernels *ce_kernels_get(void);
-
-/* Packs src[rows, k] (row stride ld) for `tile`: groups of `group` rows become
- * [k, group], zeros where rows end. dst holds round_up(rows, group) * k floats. */
-void ce_pack(float *dst, const float *src, size_t ld, size_t rows, size_t k, size_t group);
 
 /* c[m, n] = a b^T as `tile` does it, for a packed by mr, b packed by nr with
  * `panel` floats from one group of nr columns to the next (so that a slice of k can be

@@ -7,7 +7,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 /* Rows and depth of one packed block of x: 240 x 512 floats are half a megabyte, which
  * stays in the second-level cache. 240 is a multiple of every kernel's mr. */
@@ -52,13 +51,9 @@ int ce_linear_init(ce_linear *l, size_t out, size_t in, ce_error *err) {
     if (__builtin_mul_overflow(padded_out(l), in, &bytes) ||
         __builtin_mul_overflow(bytes, sizeof *l->weight, &bytes) || bytes > SIZE_MAX / 2)
         return ce_fail(err, CE_ENOMEM, "a layer of %zu x %zu is too large", out, in);
-    const size_t huge = 2u << 20;
-    void *memory = NULL;
-    if (posix_memalign(&memory, bytes < huge ? 64 : huge, bytes ? bytes : 64) != 0)
+    l->weight = ce_floats_new(padded_out(l) * in);
+    if (!l->weight)
         return ce_fail(err, CE_ENOMEM, "out of memory for a layer of %zu x %zu", out, in);
-    if (bytes >= huge)
-        madvise(memory, bytes, MADV_HUGEPAGE); /* fewer page faults while it is filled */
-    l->weight = memory;
     size_t nr = ce_kernels_get()->nr;
     if (out % nr && !openblas())
         memset(l->weight + out / nr * nr * in, 0, nr * in * sizeof *l->weight);
@@ -91,37 +86,34 @@ void ce_linear_set_rows(ce_linear *l, size_t first, const float *rows, size_t n)
     }
 }
 
-/* A stored [out, in] matrix: strips of 64 columns over one panel's rows pass through the
- * first-level cache, so that both the reads and the writes are in order. */
+/* A stored [out, in] matrix: strips of 64 columns over the rows of one panel pass through
+ * the first-level cache, so that both the reads and the writes are in order. */
 static int set_rows_out(ce_linear *l, size_t first, const ce_weights *w, const ce_tensor *t,
                         size_t n, ce_error *err) {
-    enum { STRIP = 64, ROWS = 32 };
-    float strip[ROWS][STRIP];
-    for (size_t i = 0; i < n;) {
-        size_t rows = ROWS - (first + i) % ROWS;
+    enum { STRIP = 64, MAX_NR = 32 };
+    float strip[MAX_NR][STRIP];
+    const ce_kernels *kernels = ce_kernels_get();
+    for (size_t i = 0, rows; i < n; i += rows) {
+        rows = kernels->nr - (first + i) % kernels->nr; /* to the end of the panel */
         rows = n - i < rows ? n - i : rows;
         for (size_t p = 0; p < l->in; p += STRIP) {
-            size_t cols = l->in - p < STRIP ? l->in - p : STRIP;
+            size_t cols = l->in - p < STRIP ? l->in - p : STRIP, stride;
             for (size_t r = 0; r < rows; r++) {
                 int result = ce_tensor_widen(w, t, strip[r], (i + r) * l->in + p, cols, err);
                 if (result < 0)
                     return result;
             }
-            size_t stride;
-            if (rows == ROWS && !openblas() && ce_kernels_get()->nr == ROWS) {
-                float *to = place(l, first + i, &stride) + p * ROWS;
-                for (size_t c = 0; c < cols; c++)
-                    for (size_t r = 0; r < ROWS; r++)
-                        to[c * ROWS + r] = strip[r][c];
+            if (rows == kernels->nr && !openblas()) {
+                float *to = place(l, first + i, &stride) + p * kernels->nr;
+                kernels->pack(to, strip[0], STRIP, rows, cols, kernels->nr);
                 continue;
             }
             for (size_t r = 0; r < rows; r++) {
-                float *to = place(l, first + i + r, &stride) + p * stride;
+                float *to = place(l, first + i + r, &stride);
                 for (size_t c = 0; c < cols; c++)
-                    to[c * stride] = strip[r][c];
+                    to[(p + c) * stride] = strip[r][c];
             }
         }
-        i += rows;
     }
     return CE_OK;
 }
@@ -206,7 +198,7 @@ void ce_linear_forward(const ce_linear *l, float *y, const float *x, size_t rows
         size_t m = rows - i < BLOCK_ROWS ? rows - i : BLOCK_ROWS;
         for (size_t p = 0; p < l->in; p += depth) {
             size_t k = l->in - p < depth ? l->in - p : depth;
-            ce_pack(workspace, x + i * l->in + p, l->in, m, k, kernels->mr);
+            kernels->pack(workspace, x + i * l->in + p, l->in, m, k, kernels->mr);
             ce_gemm_run(&(ce_gemm){
                 .m = m,
                 .n = l->out,

@@ -87,6 +87,41 @@ static void tile(float *c, size_t ldc, const float *restrict a, const float *res
     }
 }
 
+typedef float v4 __attribute__((vector_size(16)));
+
+static inline void transpose_4x4(float *dst, size_t group, const float *src, size_t ld) {
+    v4 r[4], s[4];
+    for (size_t i = 0; i < 4; i++)
+        memcpy(&r[i], src + i * ld, sizeof r[i]);
+    s[0] = __builtin_shufflevector(r[0], r[1], 0, 4, 1, 5);
+    s[1] = __builtin_shufflevector(r[2], r[3], 0, 4, 1, 5);
+    s[2] = __builtin_shufflevector(r[0], r[1], 2, 6, 3, 7);
+    s[3] = __builtin_shufflevector(r[2], r[3], 2, 6, 3, 7);
+    r[0] = __builtin_shufflevector(s[0], s[1], 0, 1, 4, 5);
+    r[1] = __builtin_shufflevector(s[0], s[1], 2, 3, 6, 7);
+    r[2] = __builtin_shufflevector(s[2], s[3], 0, 1, 4, 5);
+    r[3] = __builtin_shufflevector(s[2], s[3], 2, 3, 6, 7);
+    for (size_t i = 0; i < 4; i++)
+        memcpy(dst + i * group, &r[i], sizeof r[i]);
+}
+
+static void pack(float *restrict dst, const float *restrict src, size_t ld, size_t rows,
+                 size_t k, size_t group) {
+    for (size_t first = 0; first < rows; first += group, dst += group * k) {
+        size_t count = rows - first < group ? rows - first : group;
+        const float *block = src + first * ld;
+        if (count < group)
+            memset(dst, 0, group * k * sizeof *dst);
+        size_t fours = count / 4 * 4, whole = k / 4 * 4;
+        for (size_t p = 0; p < whole; p += 4)
+            for (size_t i = 0; i < fours; i += 4)
+                transpose_4x4(dst + p * group + i, group, block + i * ld + p, ld);
+        for (size_t i = 0; i < count; i++)
+            for (size_t p = i < fours ? whole : 0; p < k; p++)
+                dst[p * group + i] = block[i * ld + p];
+    }
+}
+
 /* e^x for x <= 88: Cody-Waite reduction to |r| <= ln2/2, the Taylor polynomial of degree 7
  * (remainder below 1e-9), 2^n put into the exponent. Below -87 the result is 0. */
 static inline vf exp_vf(vf x) {
@@ -253,6 +288,7 @@ const ce_kernels CE_KERNELS = {
     .mr = MR,
     .nr = NR,
     .tile = tile,
+    .pack = pack,
     .layer_norm = layer_norm,
     .softmax = softmax,
     .activate = activate,

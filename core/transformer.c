@@ -155,8 +155,8 @@ static void attend_head(const ce_transformer *t, float *mixed, const float *qkv,
                         const head_scratch *s) {
     const ce_kernels *kernels = ce_kernels_get();
     size_t size = t->width / t->heads, ld = 3 * t->width, stride = scores_stride(length);
-    ce_pack(s->a, qkv, ld, length, size, kernels->mr);
-    ce_pack(s->b, qkv + t->width, ld, length, size, kernels->nr);
+    kernels->pack(s->a, qkv, ld, length, size, kernels->mr);
+    kernels->pack(s->b, qkv + t->width, ld, length, size, kernels->nr);
     ce_gemm_run(&(ce_gemm){.m = length,
                            .n = length,
                            .k = size,
@@ -172,7 +172,7 @@ static void attend_head(const ce_transformer *t, float *mixed, const float *qkv,
             row[j] = -INFINITY;
         kernels->softmax(row, stride, scale);
     }
-    ce_pack(s->a, s->scores, stride, length, length, kernels->mr);
+    kernels->pack(s->a, s->scores, stride, length, length, kernels->mr);
     pack_values(s->b, qkv + 2 * t->width, ld, length, size, kernels->nr);
     ce_gemm_run(&(ce_gemm){.m = length,
                            .n = size,

@@ -271,13 +271,26 @@ int ce_tensor_widen(const ce_weights *w, const ce_tensor *t, float *out, size_t 
     return ce_fail(err, CE_EFORMAT, "%s: tensor %s holds NaN or infinity", w->path, t->name);
 }
 
+float *ce_floats_new(size_t n) {
+    const size_t huge = 2u << 20;
+    size_t bytes;
+    void *memory = NULL;
+    if (__builtin_add_overflow(n, CE_MAX_LANES, &n) ||
+        __builtin_mul_overflow(n, sizeof(float), &bytes) ||
+        posix_memalign(&memory, bytes < huge ? 64 : huge, bytes) != 0)
+        return NULL;
+    if (bytes >= huge)
+        madvise(memory, bytes, MADV_HUGEPAGE);
+    return memory;
+}
+
 int ce_weights_take_floats(ce_weights *w, float **out, const char *name, int rank,
                            const size_t *shape, ce_error *err) {
     ce_tensor *t;
     int result = ce_weights_take(w, &t, name, rank, shape, err);
     if (result < 0)
         return result;
-    *out = malloc((t->count + CE_MAX_LANES) * sizeof **out);
+    *out = ce_floats_new(t->count);
     if (!*out)
         return ce_fail(err, CE_ENOMEM, "%s: out of memory", w->path);
     return ce_tensor_widen(w, t, *out, 0, t->count, err);

@@ -42,7 +42,11 @@ ce_tensor *ce_weights_find(const ce_weights *w, const char *name);
 int ce_weights_take(ce_weights *w, ce_tensor **out, const char *name, int rank,
                     const size_t *shape, ce_error *err);
 
-/* The whole tensor as float32, malloc'd. CE_EFORMAT where a value is NaN or infinite. */
+/* Room for n floats and a vector more, aligned to a cache line; large blocks ask for huge
+ * pages, so that filling them faults less. NULL: out of memory. Released by free(). */
+float *ce_floats_new(size_t n);
+
+/* The whole tensor as float32, from ce_floats_new. CE_EFORMAT where a value is NaN or infinite. */
 int ce_weights_take_floats(ce_weights *w, float **out, const char *name, int rank,
                            const size_t *shape, ce_error *err);
 

@@ -1,5 +1,6 @@
-/* ./dev bench: speed and memory of a ViT-B/32-sized CLIP with random weights, each figure a
- * ratio against a baseline in the same run, alternating, medians of ROUNDS.
+/* ./dev bench [encode|cores|start]: speed and memory of a ViT-B/32-sized CLIP with random
+ * weights, each figure a ratio against a baseline in the same run, alternating, medians of
+ * ROUNDS.
  *
  *   encode   pictures per second on all cores, and what cblas_sgemm alone needs for the
  *            matrix products of the same layers (attention, norms and activations are ours
@@ -14,6 +15,7 @@
 #include <cblas.h>
 #include <jpeglib.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -22,7 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ROUNDS = 7, PICTURES = 64, BATCH = 8, TOKENS = 50, LAYERS = 12, WIDTH = 768, HIDDEN = 3072 };
+enum { ROUNDS = 5, PICTURES = 32, BATCH = 8, TOKENS = 50, LAYERS = 12, WIDTH = 768, HIDDEN = 3072 };
 
 static char directory[64] = "/tmp/clipeval-bench-XXXXXX";
 
@@ -340,16 +342,25 @@ static void clean_up(void) {
     rmdir(directory);
 }
 
-int main(void) {
+static void stop(int signal_number) {
+    (void)signal_number;
+    clean_up(); /* unlink and rmdir are async-signal-safe, and so is a path of our own */
+    _exit(130);
+}
+
+int main(int argc, char **argv) {
+    const char *only = argc > 1 ? argv[1] : "";
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (!getenv("OPENBLAS_CORETYPE") && ce_cpu_openblas_core()) {
         setenv("OPENBLAS_CORETYPE", ce_cpu_openblas_core(), 1); /* a fair baseline */
-        execv("/proc/self/exe", (char *[]){"bench", NULL});
+        execv("/proc/self/exe", argv);
     }
     openblas_set_num_threads(1);
     if (!mkdtemp(directory))
         die("cannot write to /tmp");
     atexit(clean_up);
+    signal(SIGINT, stop);
+    signal(SIGTERM, stop);
     size_t weights = write_checkpoint(), cores = (size_t)ce_default_threads();
     cores = cores > 64 ? 64 : cores;
     write_jpeg("a.jpg");
@@ -359,9 +370,12 @@ int main(void) {
     ce_model *model;
     if (ce_model_open(&model, directory, &err) < 0)
         die(err.message);
-    bench_encode(model, cores);
-    bench_cores(model, cores);
+    if (!*only || strcmp(only, "encode") == 0)
+        bench_encode(model, cores);
+    if (!*only || strcmp(only, "cores") == 0)
+        bench_cores(model, cores);
     ce_model_free(model);
-    bench_start(weights);
+    if (!*only || strcmp(only, "start") == 0)
+        bench_start(weights);
     return 0;
 }
