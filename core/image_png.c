@@ -154,7 +154,7 @@ static void convert_row(const reader *r, uint8_t *rgb, const uint8_t *row, int c
             memset(rgb + 3 * x, 255, 3);
 }
 
-/* Refuses what the compressed bytes cannot hold, before memory is asked for. */
+/* Refuses what the compressed bytes cannot hold, before any memory is touched. */
 static int begin(reader *r, size_t width, size_t height, size_t bits) {
     int rc = ce_image_begin(r->out, width, height, r->src->name, r->err);
     if (rc == 0 && (width * bits + 7) / 8 * height / MAX_DEFLATE_RATIO > r->src->size)
