@@ -222,7 +222,7 @@ static bool is_single_picture(lua_State *L, int index) {
 /* model:encode_image(picture | list[, options]) -> embeddings, problems, pixels, done */
 static int model_encode_image(lua_State *L) {
     ce_error err;
-    const ce_model *model = check_model(L, 1);
+    ce_model *model = check_model(L, 1);
     const ce_model_info *info = ce_model_get_info(model);
     luaL_checkany(L, 2);
     size_t n = check_items(L, is_single_picture(L, 2));
@@ -268,7 +268,7 @@ static void push_ids(lua_State *L, const int32_t *ids, size_t n) {
 /* model:encode_text(text | list[, options]) -> embeddings, problems, truncated, ids */
 static int model_encode_text(lua_State *L) {
     ce_error err;
-    const ce_model *model = check_model(L, 1);
+    ce_model *model = check_model(L, 1);
     const ce_model_info *info = ce_model_get_info(model);
     size_t n = check_items(L, lua_type(L, 2) == LUA_TSTRING);
     bool want_ids = flag_option(L, "ids");

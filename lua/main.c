@@ -313,8 +313,7 @@ static int run_verb(const verb *v, int argc, char **argv) {
     return code;
 }
 
-int main(int argc, char **argv) {
-    settle_blas(argv);
+static int dispatch(int argc, char **argv) {
     const char *first = argc > 1 ? argv[1] : NULL;
     if (first && (!strcmp(first, "--help") || !strcmp(first, "-h") || !strcmp(first, "help")))
         return print_help(NULL);
@@ -331,4 +330,14 @@ int main(int argc, char **argv) {
         fprintf(stderr, "%s%s", i ? ", " : "", VERBS[i].name);
     fputs(" (see clipeval --help)\n", stderr);
     return CE_EXIT_USAGE;
+}
+
+int main(int argc, char **argv) {
+    settle_blas(argv);
+    int code = dispatch(argc, argv);
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        fprintf(stderr, "clipeval: standard output: %s\n", strerror(errno));
+        code = code == CE_EXIT_DONE ? CE_EXIT_FAULT : code;
+    }
+    return code;
 }

@@ -5,7 +5,6 @@
 #include "embedded.h"
 #include "linear.h"
 
-#include <errno.h>
 #include <lualib.h>
 #include <signal.h>
 #include <stdio.h>
@@ -31,6 +30,38 @@ static void on_interrupt(int number) {
     atomic_store(&session.interrupted, true);
     lua_sethook(main_state, stop_hook,
                 LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
+}
+
+/* lua_sethook reaches one coroutine, and the handler does not know which is running: each
+ * coroutine is born with a hook that looks at the flag now and then. */
+static void poll_hook(lua_State *L, lua_Debug *ar) {
+    if (!atomic_load(&session.interrupted))
+        return;
+    lua_sethook(L, stop_hook, LUA_MASKCOUNT, 1);
+    stop_hook(L, ar);
+}
+
+/* coroutine.create and coroutine.wrap (the upvalue): a new thread inherits the hook. */
+static int new_coroutine(lua_State *L) {
+    lua_Hook hook = lua_gethook(L);
+    int mask = lua_gethookmask(L), count = lua_gethookcount(L);
+    lua_sethook(L, poll_hook, LUA_MASKCOUNT, 10000);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    int code = lua_pcall(L, lua_gettop(L) - 1, 1, 0);
+    lua_sethook(L, hook, mask, count);
+    return code == LUA_OK ? 1 : luaL_error(L, "%s", lua_tostring(L, -1));
+}
+
+static void watch_coroutines(lua_State *L) {
+    static const char *const makers[] = {"create", "wrap"};
+    lua_getglobal(L, LUA_COLIBNAME);
+    for (int i = 0; i < 2; i++) {
+        lua_getfield(L, -1, makers[i]);
+        lua_pushcclosure(L, new_coroutine, 1);
+        lua_setfield(L, -2, makers[i]);
+    }
+    lua_pop(L, 1);
 }
 
 static void catch_interrupt(lua_State *L) {
@@ -75,9 +106,9 @@ static size_t own_position(const char *message) {
 static void add_traceback(lua_State *L, luaL_Buffer *b) {
     lua_Debug ar;
     int frames = 0;
-    for (int level = 1; lua_getstack(L, level, &ar); level++) {
-        lua_getinfo(L, "S", &ar);
-        frames += ar.source[0] == '@';
+    for (int level = 1; frames < 2 && lua_getstack(L, level, &ar); level++) {
+        lua_getinfo(L, "Sl", &ar);
+        frames += is_users(&ar);
     }
     if (frames < 2)
         return; /* the message has said where */
@@ -222,6 +253,7 @@ static void push_arg(lua_State *L, const ce_command *command) {
 static int run_verb(lua_State *L) {
     const ce_command *command = lua_touserdata(L, 1);
     luaL_openlibs(L);
+    watch_coroutines(L);
     preload(L);
     push_arg(L, command);
     lua_getglobal(L, "require");
@@ -269,9 +301,5 @@ int ce_runtime_main(const ce_command *command) {
     if (failed && call(L, salvage, command) != LUA_OK)
         report_fault(L);
     lua_close(L);
-    if (fflush(stdout) != 0 || ferror(stdout)) {
-        fprintf(stderr, "clipeval: standard output: %s\n", strerror(errno));
-        code = code == CE_EXIT_DONE ? CE_EXIT_FAULT : code;
-    }
     return code;
 }

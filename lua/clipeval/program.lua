@@ -42,7 +42,9 @@ function program.run()
     if not ok then util.quit(2, "run: --out %s", fault) end
   end
   local chunk, fault = loadfile(path, "t")
-  if not chunk then util.quit(3, "%s", fault) end
+  if not chunk then
+    util.quit(3, "%s", fault:find(util.basename(path), 1, true) and fault or path .. ": " .. fault)
+  end
   arg.seed = arg.seed or 0
   session.script, session.script_sha256 = path, core.sha256_file(path)
   session.started = os.date("!%Y-%m-%dT%H:%M:%SZ")

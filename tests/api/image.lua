@@ -27,7 +27,7 @@ tap.ok(clip.image(golden .. "rgba.png", { alpha = "white" }):bytes() ~=
 local none, message = clip.image("/nowhere/cat.png")
 tap.is(none, nil, "a file that is not there is nil")
 tap.has(message, "/nowhere/cat.png", "and a message that names it")
-none, message = clip.image(golden .. "broken/truncated.png")
+none, message = clip.image(golden .. "broken/truncated.jpg")
 tap.is(none, nil, "a broken file is nil")
 tap.has(message, "truncated", "and a message that tells why")
 none, message = clip.image(golden)

@@ -1,0 +1,53 @@
+-- Scripts at fault: one line, the script's own, and the exit code.
+package.path = arg.source .. "/tests/?.lua;" .. package.path
+local tap = require "tap"
+
+local function fault(script, message, name, lines)
+  tap.write("fault.lua", script)
+  local code, _, stderr = tap.clipeval("run", "fault.lua", "--quiet")
+  tap.is(code, 3, name .. ": exit code 3")
+  tap.has(stderr, message, name)
+  tap.ok(select(2, stderr:gsub("\n", "")) <= (lines or 1), name .. ": no more lines than it takes", stderr)
+  tap.is(stderr:find("%[C%]") or stderr:find("0x%x+") or stderr:find("clipeval%.%l+:"), nil,
+         name .. ": nothing of our own inside")
+  tap.is(tap.exists(tap.directory() .. "/runs"), false, name .. ": no run directory")
+end
+
+fault("local x = = 3", "clipeval: fault.lua:1: unexpected symbol near '='", "a syntax error")
+fault("\n\27Lua", "fault.lua:2:", "binary rubbish")
+fault("\27LuaR", "fault.lua", "a compiled chunk is not loaded")
+fault("\nerror('no ' .. 'luck')", "clipeval: fault.lua:2: no luck\n", "a script that raises")
+fault("error { code = 1 }", "(a table was raised)", "a table as an error")
+fault("error(setmetatable({}, { __tostring = function() return 'odd' end }))", "clipeval: odd", "an error that has a text")
+fault("error()", "nil", "nil as an error")
+fault("local t = nil\nprint(t.x)", "fault.lua:2: attempt to index a nil value", "a nil is indexed")
+fault("local function inner() error 'deep' end\nlocal function outer() inner() end\nouter()",
+      "fault.lua:2: in ", "a fault in a function shows its callers", 4)
+fault("local clip = require 'clipeval'\nclip.matrix { { 1 } }:topk('x')",
+      "fault.lua:2: bad argument #1 to 'topk' (number expected, got string)", "misuse of an object")
+fault("local clip = require 'clipeval'\nclip.model 'nope'", "fault.lua:2: no model 'nope'", "an unknown model")
+fault("local clip = require 'clipeval'\n\nclip.zeroshot { model = clip.model(), dataset = 'nope', prompts = '{}' }",
+      "fault.lua:3: no dataset 'nope'", "misuse found in our own Lua points at the script")
+fault("require 'nothing_such'", "nothing_such", "a module that is not there", 20)
+fault("local function f() return f() + 1 end f()", "stack overflow", "endless recursion", 12)
+fault("string.rep('x', 1 << 60)", "fault.lua:1:", "a string that is too large")
+fault("return setmetatable({}, { __index = error })", "", "a strange value returned")
+tap.write("os.lua", "os.exit(7)")
+tap.is(tap.clipeval("run", "os.lua"), 7, "a script may choose its exit code")
+tap.write("value.lua", "return 42")
+tap.is(tap.clipeval("run", "value.lua"), 0, "a script may return anything")
+tap.is(tap.clipeval("run", "."), 3, "a directory is no script")
+
+-- checkpoints that are wrong
+local function bad_model(name, files, message)
+  for file, text in pairs(files) do tap.write("bad/" .. name .. "/" .. file, text) end
+  local code, _, stderr = tap.clipeval("run", "fashion_mnist.lua", "--model", "bad/" .. name)
+  tap.is(code, 3, name .. ": exit code 3")
+  tap.has(stderr, message, name .. ": the message names the file")
+  tap.is(select(2, stderr:gsub("\n", "")), 1, name .. ": one line")
+end
+bad_model("json", { ["config.json"] = "{", ["model.safetensors"] = "" }, "bad/json/config.json")
+bad_model("empty", { ["notes.txt"] = "" }, "bad/empty")
+bad_model("short", { ["open_clip_config.json"] = tap.read(arg.source .. "/models/pocket/open_clip_config.json"),
+                     ["open_clip_model.safetensors"] = "\8\0\0" }, "open_clip_model.safetensors")
+tap.done()
