@@ -137,17 +137,29 @@ static int set_rows_in(ce_linear *l, size_t first, const ce_weights *w, const ce
     return result;
 }
 
-int ce_linear_set(ce_linear *l, size_t first, ce_weights *w, const char *name, size_t n,
-                  ce_orientation orientation, ce_error *err) {
+static int set_tensor(ce_linear *l, size_t first, ce_weights *w, const char *name, int rank,
+                      const size_t *shape, size_t n, ce_orientation orientation,
+                      ce_error *err) {
     ce_tensor *t;
-    bool rows_out = orientation == CE_ROWS_OUT;
-    size_t shape[] = {rows_out ? n : l->in, rows_out ? l->in : n};
-    int result = ce_weights_take(w, &t, name, 2, shape, err);
-    if (result < 0)
+    int result = ce_weights_take(w, &t, name, rank, shape, err);
+    if (result < 0 || ce_weights_is_shapes_only(w))
         return result;
-    result = rows_out ? set_rows_out(l, first, w, t, n, err) : set_rows_in(l, first, w, t, n, err);
+    result = orientation == CE_ROWS_OUT ? set_rows_out(l, first, w, t, n, err)
+                                        : set_rows_in(l, first, w, t, n, err);
     ce_tensor_release(t);
     return result;
+}
+
+int ce_linear_set_shaped(ce_linear *l, size_t first, ce_weights *w, const char *name, int rank,
+                         const size_t *shape, ce_error *err) {
+    return set_tensor(l, first, w, name, rank, shape, shape[0], CE_ROWS_OUT, err);
+}
+
+int ce_linear_set(ce_linear *l, size_t first, ce_weights *w, const char *name, size_t n,
+                  ce_orientation orientation, ce_error *err) {
+    size_t shape[] = {n, l->in}, turned[] = {l->in, n};
+    return set_tensor(l, first, w, name, 2, orientation == CE_ROWS_OUT ? shape : turned, n,
+                      orientation, err);
 }
 
 int ce_linear_set_bias_values(ce_linear *l, size_t first, const float *bias, size_t n,

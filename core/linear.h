@@ -29,7 +29,10 @@ typedef enum ce_orientation { CE_ROWS_OUT, CE_ROWS_IN } ce_orientation;
 int ce_linear_init(ce_linear *l, size_t out, size_t in, ce_error *err);
 void ce_linear_free(ce_linear *l);
 
-/* Fills the `n` outputs from `first` on with tensor `name`: [n, in], or [in, n]. */
+/* Fills the `n` outputs from `first` on with tensor `name`: [n, in], or [in, n]. The second
+ * form names the stored shape, for a convolution's [n, channels, height, width]. */
+int ce_linear_set_shaped(ce_linear *l, size_t first, ce_weights *w, const char *name, int rank,
+                         const size_t *shape, ce_error *err);
 int ce_linear_set(ce_linear *l, size_t first, ce_weights *w, const char *name, size_t n,
                   ce_orientation orientation, ce_error *err);
 int ce_linear_set_bias(ce_linear *l, size_t first, ce_weights *w, const char *name, size_t n,

@@ -16,51 +16,62 @@ struct ce_model {
     char *path, *name;
     char end_of_text[32];
     char sha256[65];
-    ce_weights *weights; /* unmapped once the towers are loaded */
-    ce_vision *vision;
-    ce_text_tower *text;
     ce_tokenizer *tokenizer;
+    char vision_summary[128], text_summary[128];
+    pthread_mutex_t lock; /* of what follows, while towers are being loaded */
+    ce_weights *weights;  /* NULL once both towers are loaded */
+    ce_vision *vision;    /* NULL until it is asked for */
+    ce_text_tower *text;
 };
 
 struct ce_scratch {
-    float *arena;    /* what the larger tower needs */
+    ce_tower tower;
+    float *arena;
     size_t *lengths; /* [max_tokens]: tokens of each text of a batch */
 };
 
-/* The two towers are loaded at the same time, each by its own thread. */
-typedef struct loading {
-    ce_model *model;
-    int result;
-    ce_error err;
-} loading;
-
-static void *load_vision(void *context) {
-    loading *l = context;
-    ce_model *m = l->model;
-    l->result = m->config.vision.kind == CE_VISION_RESNET
-                    ? ce_vision_resnet_open(&m->vision, &m->config, m->weights, &l->err)
-                    : ce_vision_vit_open(&m->vision, &m->config, m->weights, &l->err);
-    return NULL;
+static int open_vision(ce_model *m, ce_vision **out, ce_error *err) {
+    return m->config.vision.kind == CE_VISION_RESNET
+               ? ce_vision_resnet_open(out, &m->config, m->weights, err)
+               : ce_vision_vit_open(out, &m->config, m->weights, err);
 }
 
-static void load_text(loading *l) {
-    ce_model *m = l->model;
-    l->result = ce_text_gpt_open(&m->text, &m->config, m->weights, &l->err);
-    if (l->result == CE_OK)
-        l->result = ce_tokenizer_open_bpe(&m->tokenizer, m->path, m->config.style, &l->err);
+/* Whether the checkpoint holds what the towers need, and nothing else; notes what they are. */
+static int check_towers(ce_model *m, ce_error *err) {
+    ce_vision *vision = NULL;
+    ce_text_tower *text = NULL;
+    ce_weights_shapes_only(m->weights, true);
+    int result = open_vision(m, &vision, err);
+    if (result == CE_OK)
+        result = ce_text_gpt_open(&text, &m->config, m->weights, err);
+    if (result == CE_OK)
+        result = ce_weights_check_all_used(m->weights, err);
+    ce_weights_shapes_only(m->weights, false);
+    if (vision) {
+        snprintf(m->vision_summary, sizeof m->vision_summary, "%s", vision->summary);
+        vision->free(vision);
+    }
+    if (text) {
+        snprintf(m->text_summary, sizeof m->text_summary, "%s", text->summary);
+        text->free(text);
+    }
+    return result;
 }
 
-static int load_towers(ce_model *m, ce_error *err) {
-    loading vision = {.model = m}, text = {.model = m};
-    pthread_t thread;
-    bool threaded = pthread_create(&thread, NULL, load_vision, &vision) == 0;
-    load_text(&text);
-    if (threaded)
-        pthread_join(thread, NULL);
-    else
-        load_vision(&vision);
-    const loading *failed = vision.result < 0 ? &vision : text.result < 0 ? &text : NULL;
-    return failed ? ce_fail(err, failed->result, "%s", failed->err.message) : CE_OK;
+/* Loads a tower at the first call for it; the file is unmapped once both are in. */
+static int need_tower(ce_model *m, ce_tower tower, ce_error *err) {
+    int result = CE_OK;
+    pthread_mutex_lock(&m->lock);
+    if (tower == CE_IMAGE_TOWER && !m->vision)
+        result = open_vision(m, &m->vision, err);
+    else if (tower == CE_TEXT_TOWER && !m->text)
+        result = ce_text_gpt_open(&m->text, &m->config, m->weights, err);
+    if (m->vision && m->text) {
+        ce_weights_free(m->weights);
+        m->weights = NULL;
+    }
+    pthread_mutex_unlock(&m->lock);
+    return result;
 }
 
 static int load_logit_scale(ce_model *m, ce_error *err) {
@@ -101,8 +112,8 @@ static void fill_info(ce_model *m, const char *dtype) {
     m->info.path = m->path;
     m->info.format = c->format;
     m->info.weights = c->weights;
-    m->info.vision = m->vision->summary;
-    m->info.text = m->text->summary;
+    m->info.vision = m->vision_summary;
+    m->info.text = m->text_summary;
     m->info.activation = ce_activation_name(c->text.activation);
     m->info.dtype = dtype;
     m->info.end_of_text = m->end_of_text;
@@ -121,9 +132,9 @@ static int open_model(ce_model *m, ce_error *err) {
     if (result == CE_OK)
         result = load_logit_scale(m, err);
     if (result == CE_OK)
-        result = load_towers(m, err);
+        result = check_towers(m, err);
     if (result == CE_OK)
-        result = ce_weights_check_all_used(m->weights, err);
+        result = ce_tokenizer_open_bpe(&m->tokenizer, m->path, m->config.style, err);
     if (result == CE_OK)
         result = check_vocabulary(m, err);
     if (result < 0)
@@ -133,14 +144,14 @@ static int open_model(ce_model *m, ce_error *err) {
                             ? "text_model.encoder.layers.0.mlp.fc1.weight"
                             : "transformer.resblocks.0.mlp.c_fc.weight";
     fill_info(m, ce_weights_find(m->weights, probe)->dtype_name);
-    ce_weights_free(m->weights);
-    m->weights = NULL;
     return CE_OK;
 }
 
 int ce_model_open(ce_model **out, const char *path, ce_error *err) {
     *out = NULL;
     ce_model *m = calloc(1, sizeof *m);
+    if (m)
+        pthread_mutex_init(&m->lock, NULL);
     if (!m || !(m->path = strdup(path)) || !(m->name = base_name(path))) {
         ce_model_free(m);
         return ce_fail(err, CE_ENOMEM, "%s: out of memory", path);
@@ -163,6 +174,7 @@ void ce_model_free(ce_model *m) {
         m->text->free(m->text);
     ce_tokenizer_free(m->tokenizer);
     ce_weights_free(m->weights);
+    pthread_mutex_destroy(&m->lock);
     free(m->path);
     free(m->name);
     free(m);
@@ -182,17 +194,22 @@ int ce_model_sha256(ce_model *m, const char **out, ce_error *err) {
     return result;
 }
 
-int ce_scratch_new(ce_scratch **out, const ce_model *m, ce_error *err) {
-    size_t floats = m->vision->scratch > m->text->scratch ? m->vision->scratch : m->text->scratch;
+int ce_scratch_new(ce_scratch **out, ce_model *m, ce_tower tower, ce_error *err) {
+    int result = need_tower(m, tower, err);
+    if (result < 0)
+        return result;
+    size_t floats = tower == CE_IMAGE_TOWER ? m->vision->scratch : m->text->scratch;
+    size_t lengths = tower == CE_IMAGE_TOWER ? 1 : m->text->max_tokens;
     ce_scratch *s = calloc(1, sizeof *s);
-    void *arena = NULL;
-    if (s)
-        s->lengths = calloc(m->text->max_tokens, sizeof *s->lengths);
-    if (!s || !s->lengths || posix_memalign(&arena, 64, (floats + CE_MAX_LANES) * sizeof(float)) != 0) {
+    if (s) {
+        s->tower = tower;
+        s->arena = ce_floats_new(floats);
+        s->lengths = calloc(lengths, sizeof *s->lengths);
+    }
+    if (!s || !s->arena || !s->lengths) {
         ce_scratch_free(s);
         return ce_fail(err, CE_ENOMEM, "out of memory for %zu MB of scratch", floats >> 18);
     }
-    s->arena = arena;
     *out = s;
     return CE_OK;
 }
@@ -207,7 +224,8 @@ void ce_scratch_free(ce_scratch *s) {
 
 int ce_model_encode_images(const ce_model *m, float *out, const float *pixels, size_t n,
                            ce_scratch *scratch, ce_error *err) {
-    (void)err; /* nothing can fail yet; other engines will */
+    if (scratch->tower != CE_IMAGE_TOWER)
+        return ce_fail(err, CE_EINVAL, "this scratch is for the text tower");
     size_t size = 3 * (size_t)m->info.image_width * (size_t)m->info.image_height;
     while (n > 0) {
         size_t batch = n < m->vision->batch ? n : m->vision->batch;
@@ -243,6 +261,8 @@ static int pooled_length(const ce_model *m, const int32_t *ids, size_t *length, 
 int ce_model_encode_tokens(const ce_model *m, float *out, const int32_t *ids, size_t n,
                            ce_scratch *scratch, ce_error *err) {
     size_t context = (size_t)m->info.context, d = (size_t)m->info.embed_dim;
+    if (scratch->tower != CE_TEXT_TOWER)
+        return ce_fail(err, CE_EINVAL, "this scratch is for the image tower");
     for (size_t first = 0; first < n;) {
         size_t batch = 0, tokens = 0;
         while (first + batch < n) {

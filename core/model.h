@@ -1,11 +1,11 @@
 /* A CLIP: an image tower and a text tower over one embedding space, opened from a
- * checkpoint directory. A model is read-only once open and may be used by several threads,
- * each with its own ce_scratch.
+ * checkpoint directory. A model may be used by several threads, each with its own
+ * ce_scratch.
  *
  *     ce_model *model;
  *     ce_model_open(&model, "clip-vit-base-patch32/", &err);
  *     ce_scratch *scratch;
- *     ce_scratch_new(&scratch, model, &err);
+ *     ce_scratch_new(&scratch, model, CE_IMAGE_TOWER, &err);
  *     float embeds[d];
  *     ce_model_encode_images(model, embeds, pixels, 1, scratch, &err);
  *     ce_scratch_free(scratch);
@@ -24,6 +24,7 @@
 
 typedef struct ce_model ce_model;
 typedef struct ce_scratch ce_scratch;
+typedef enum ce_tower { CE_IMAGE_TOWER, CE_TEXT_TOWER } ce_tower;
 
 /* What was resolved from the checkpoint. Strings are borrowed from the model. */
 typedef struct ce_model_info {
@@ -45,9 +46,9 @@ typedef struct ce_model_info {
 } ce_model_info;
 
 /* Opens a Hugging Face CLIP directory (config.json + model.safetensors) or an open_clip one
- * (open_clip_config.json + open_clip_model.safetensors); every tensor is checked for shape
- * and finite values before anything is computed. A tensor missing, misshapen or not known
- * is an error that names it. */
+ * (open_clip_config.json + open_clip_model.safetensors). Every tensor is checked here for
+ * its type and shape: one that is missing, misshapen or not known is an error that names it.
+ * Values are read, and checked to be finite, when their tower is first asked for. */
 int ce_model_open(ce_model **out, const char *path, ce_error *err);
 void ce_model_free(ce_model *model);
 const ce_model_info *ce_model_get_info(const ce_model *model);
@@ -56,10 +57,13 @@ const ce_tokenizer *ce_model_tokenizer(const ce_model *model);
 /* SHA-256 of the weights file, hex; computed at the first call, then kept. */
 int ce_model_sha256(ce_model *model, const char **out, ce_error *err);
 
-int ce_scratch_new(ce_scratch **out, const ce_model *model, ce_error *err);
+/* Scratch for one tower, which is loaded at the first call for it. CE_EFORMAT: its weights
+ * hold NaN or infinity (named). */
+int ce_scratch_new(ce_scratch **out, ce_model *model, ce_tower tower, ce_error *err);
 void ce_scratch_free(ce_scratch *scratch);
 
-/* out [n, embed_dim], not normalised; pixels [n, 3, image_height, image_width], as
+/* `scratch` must be for the tower, else CE_EINVAL.
+ * out [n, embed_dim], not normalised; pixels [n, 3, image_height, image_width], as
  * ce_preprocess_image gives them. A row's bits do not depend on n nor on its neighbours. */
 int ce_model_encode_images(const ce_model *model, float *out, const float *pixels, size_t n,
                            ce_scratch *scratch, ce_error *err);

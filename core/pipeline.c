@@ -14,7 +14,7 @@ enum { PICTURE_CHUNK = 8, TEXT_CHUNK = 64 };
 
 /* One call: what is to be done, and how far it has come. */
 typedef struct job {
-    const ce_model *model;
+    ce_model *model;
     const ce_pipeline_options *options;
     size_t n, chunk;
     float *embeds;
@@ -147,7 +147,9 @@ static void work(job *j) {
     float *inputs = malloc(j->chunk * item * sizeof *inputs); /* or as many int32_t */
     float *embeds = malloc(j->chunk * (size_t)info->embed_dim * sizeof *embeds);
     int result = !inputs || !embeds ? ce_fail(&err, CE_ENOMEM, "out of memory")
-                                    : ce_scratch_new(&scratch, j->model, &err);
+                                    : ce_scratch_new(&scratch, j->model,
+                                                     j->pictures ? CE_IMAGE_TOWER : CE_TEXT_TOWER,
+                                                     &err);
     while (result == CE_OK && !stop(j)) {
         size_t first = atomic_fetch_add(&j->next, j->chunk);
         if (first >= j->n)
@@ -230,7 +232,7 @@ static int run(job *j, ce_error *err) {
     return CE_OK;
 }
 
-int ce_encode_images(const ce_model *model, float *embeds, float *pixels,
+int ce_encode_images(ce_model *model, float *embeds, float *pixels,
                      const ce_picture *pictures, size_t n, ce_item_status *status,
                      const ce_pipeline_options *options, ce_error *err) {
     job j = {.model = model, .options = options, .n = n, .chunk = PICTURE_CHUNK,
@@ -238,7 +240,7 @@ int ce_encode_images(const ce_model *model, float *embeds, float *pixels,
     return n ? run(&j, err) : CE_OK;
 }
 
-int ce_encode_texts(const ce_model *model, float *embeds, int32_t *ids, const ce_text *texts,
+int ce_encode_texts(ce_model *model, float *embeds, int32_t *ids, const ce_text *texts,
                     size_t n, ce_item_status *status, const ce_pipeline_options *options,
                     ce_error *err) {
     job j = {.model = model, .options = options, .n = n, .chunk = TEXT_CHUNK, .embeds = embeds,

@@ -45,12 +45,12 @@ typedef struct ce_pipeline_options {
 /* embeds [n, embed_dim] not normalised; pixels NULL or [n, 3, h, w] (what the tower saw).
  * status[n] must be zeroed by the caller, who frees each `problem`. Problems of single
  * pictures are no failure of the call. CE_ECANCELLED: what is done is done. */
-int ce_encode_images(const ce_model *model, float *embeds, float *pixels,
+int ce_encode_images(ce_model *model, float *embeds, float *pixels,
                      const ce_picture *pictures, size_t n, ce_item_status *status,
                      const ce_pipeline_options *options, ce_error *err);
 
 /* embeds [n, embed_dim]; ids NULL or [n, context]. Invalid UTF-8 is a problem of its item. */
-int ce_encode_texts(const ce_model *model, float *embeds, int32_t *ids, const ce_text *texts,
+int ce_encode_texts(ce_model *model, float *embeds, int32_t *ids, const ce_text *texts,
                     size_t n, ce_item_status *status, const ce_pipeline_options *options,
                     ce_error *err);
 

@@ -1,6 +1,7 @@
 #include "transformer.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,19 +98,49 @@ static int load_block(ce_block *b, const ce_transformer *t, ce_weights *w, const
     return result;
 }
 
+/* One of two threads that load the blocks: `first`, first + 2, ... */
+typedef struct loader {
+    ce_transformer *t;
+    ce_weights *w;
+    const char *prefix;
+    const ce_block_names *names;
+    size_t first, failed; /* the block that failed, or t->layers */
+    int result;
+    ce_error err;
+} loader;
+
+static void *load_blocks(void *context) {
+    loader *l = context;
+    l->failed = l->t->layers;
+    for (size_t i = l->first; i < l->t->layers; i += 2) {
+        char block[200];
+        snprintf(block, sizeof block, "%s%zu.", l->prefix, i);
+        l->result = load_block(&l->t->blocks[i], l->t, l->w, block, l->names, &l->err);
+        if (l->result < 0) {
+            l->failed = i;
+            break;
+        }
+    }
+    return NULL;
+}
+
 int ce_transformer_load(ce_transformer *t, ce_weights *w, const char *prefix,
                         const ce_block_names *names, ce_error *err) {
     t->blocks = calloc(t->layers, sizeof *t->blocks);
     if (!t->blocks)
         return ce_fail(err, CE_ENOMEM, "out of memory");
-    for (size_t i = 0; i < t->layers; i++) {
-        char block[200];
-        snprintf(block, sizeof block, "%s%zu.", prefix, i);
-        int result = load_block(&t->blocks[i], t, w, block, names, err);
-        if (result < 0)
-            return result;
-    }
-    return CE_OK;
+    loader even = {.t = t, .w = w, .prefix = prefix, .names = names}, odd = even;
+    odd.first = 1;
+    pthread_t thread;
+    bool threaded = pthread_create(&thread, NULL, load_blocks, &odd) == 0;
+    load_blocks(&even);
+    if (threaded)
+        pthread_join(thread, NULL);
+    else
+        load_blocks(&odd);
+    /* the first fault in the order of the blocks, so that it is the same at every run */
+    const loader *l = even.failed < odd.failed ? &even : &odd;
+    return l->result < 0 ? ce_fail(err, l->result, "%s", l->err.message) : CE_OK;
 }
 
 void ce_transformer_free(ce_transformer *t) {

@@ -32,6 +32,10 @@ typedef struct ce_weights ce_weights;
 
 int ce_weights_open(ce_weights **out, const char *path, ce_error *err);
 void ce_weights_free(ce_weights *w);
+
+/* With `on`, taking checks names, types and shapes as ever, but reads no values: what is
+ * taken is zero. So a tower can be checked against its checkpoint without loading it. */
+void ce_weights_shapes_only(ce_weights *w, bool on);
 const char *ce_weights_path(const ce_weights *w);
 
 /* NULL where there is none. */
@@ -56,6 +60,9 @@ int ce_tensor_widen(const ce_weights *w, const ce_tensor *t, float *out, size_t 
 
 /* Lets the kernel drop the pages of `t`: it has been copied, or will not be needed soon. */
 void ce_tensor_release(const ce_tensor *t);
+
+/* Whether only shapes are asked for. */
+bool ce_weights_is_shapes_only(const ce_weights *w);
 
 /* Fails with the first tensor that no tower took and that is no known buffer (position
  * ids, attention masks, batch counters): a part of the model that would be left out. */

@@ -198,7 +198,7 @@ static void write_jpeg(const char *name) {
 /* ---- the towers beside cblas_sgemm ---- */
 
 typedef struct lane {
-    const ce_model *model;
+    ce_model *model;
     const float *pixels; /* [BATCH, 3, 224, 224] */
     float *a, *b, *c;    /* operands for sgemm */
     size_t batches;
@@ -228,7 +228,7 @@ static void *run_tower(void *context) {
     const lane *l = context;
     ce_scratch *scratch;
     float out[BATCH * 512];
-    if (ce_scratch_new(&scratch, l->model, NULL) < 0)
+    if (ce_scratch_new(&scratch, l->model, CE_IMAGE_TOWER, NULL) < 0)
         die("out of memory");
     for (size_t i = 0; i < l->batches; i++)
         ce_model_encode_images(l->model, out, l->pixels, BATCH, scratch, NULL);
@@ -256,7 +256,7 @@ static float *buffer(size_t n) {
     return x;
 }
 
-static void bench_encode(const ce_model *model, size_t cores) {
+static void bench_encode(ce_model *model, size_t cores) {
     lane lanes[64];
     const float *pixels = buffer((size_t)BATCH * 3 * 224 * 224);
     for (size_t i = 0; i < cores; i++)
@@ -277,7 +277,7 @@ static void bench_encode(const ce_model *model, size_t cores) {
            cores, n / median(tower, ROUNDS), n / median(blas, ROUNDS), median(ratio, ROUNDS));
 }
 
-static void bench_cores(const ce_model *model, size_t cores) {
+static void bench_cores(ce_model *model, size_t cores) {
     ce_picture pictures[2 * PICTURES];
     ce_item_status status[2 * PICTURES] = {0};
     float *embeds = buffer((size_t)2 * PICTURES * 512);

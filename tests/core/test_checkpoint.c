@@ -29,11 +29,17 @@ static void copy_checkpoint(void) {
     }
 }
 
-/* Opens the copy; it must fail, name `file` and say `word`. */
+/* Opens the copy and loads its towers; that must fail, name `file` and say `word`. */
 static void expect_fault(const char *file, const char *word) {
     ce_model *model = NULL;
+    ce_scratch *scratch = NULL;
     ce_error err = {0};
     int result = ce_model_open(&model, scratch_path("m"), &err);
+    for (int tower = 0; tower < 2 && result == 0; tower++) {
+        result = ce_scratch_new(&scratch, model, (ce_tower)tower, &err);
+        if (result == 0)
+            ce_scratch_free(scratch);
+    }
     ce_model_free(model);
     if (result == 0)
         fail_msg("opened, though %s should say \"%s\"", file, word);

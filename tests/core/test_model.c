@@ -18,7 +18,7 @@ static const char *const models[] = {"clip-hf-quickgelu", "clip-hf-gelu-legacy",
 typedef struct fixture {
     char dir[GOLDEN_PATH];
     ce_model *model;
-    ce_scratch *scratch;
+    ce_scratch *images, *texts;
     golden_file *expected;
     json_t *cases;
 } fixture;
@@ -43,7 +43,8 @@ static bool open_fixture(fixture *f, const char *name) {
     ce_error err = {0};
     if (ce_model_open(&f->model, f->dir, &err) < 0)
         fail_msg("%s", err.message);
-    assert_int_equal(ce_scratch_new(&f->scratch, f->model, &err), 0);
+    assert_int_equal(ce_scratch_new(&f->images, f->model, CE_IMAGE_TOWER, &err), 0);
+    assert_int_equal(ce_scratch_new(&f->texts, f->model, CE_TEXT_TOWER, &err), 0);
     f->expected = golden_open(in_dir(path, f, "expected.safetensors"));
     f->cases = golden_json(in_dir(path, f, "cases.json"));
     assert_non_null(f->expected);
@@ -52,7 +53,8 @@ static bool open_fixture(fixture *f, const char *name) {
 }
 
 static void close_fixture(fixture *f) {
-    ce_scratch_free(f->scratch);
+    ce_scratch_free(f->images);
+    ce_scratch_free(f->texts);
     ce_model_free(f->model);
     golden_close(f->expected);
     json_decref(f->cases);
@@ -95,7 +97,7 @@ static void image_embeddings_are_those_of_the_reference(void **state) {
         golden_tensor pixels = expected(&f, "pixel_values"), truth = expected(&f, "image_embeds");
         float *out = malloc(truth.count * sizeof *out);
         assert_int_equal(ce_model_encode_images(f.model, out, pixels.data, pixels.shape[0],
-                                                f.scratch, NULL), 0);
+                                                f.images, NULL), 0);
         double worst = worst_difference(out, truth.data, truth.count);
         print_message("%s images: off by %.2g, allowed %.2g\n", models[i], worst,
                       tolerance(&f, "image_embeds"));
@@ -114,7 +116,7 @@ static void text_embeddings_are_those_of_the_reference(void **state) {
         golden_tensor stored = expected(&f, "input_ids"), truth = expected(&f, "text_embeds");
         int32_t *ids = ids_of(&stored);
         float *out = malloc(truth.count * sizeof *out);
-        assert_int_equal(ce_model_encode_tokens(f.model, out, ids, stored.shape[0], f.scratch,
+        assert_int_equal(ce_model_encode_tokens(f.model, out, ids, stored.shape[0], f.texts,
                                                 NULL), 0);
         double worst = worst_difference(out, truth.data, truth.count);
         print_message("%s texts: off by %.2g, allowed %.2g\n", models[i], worst,
@@ -141,15 +143,15 @@ static void an_embedding_does_not_depend_on_its_neighbours(void **state) {
         size_t d = (size_t)ce_model_get_info(f.model)->embed_dim, size = pixels.count / n;
         float *all = malloc((n + texts) * d * sizeof *all), *one = malloc(d * sizeof *one);
         int32_t *ids = ids_of(&stored);
-        ce_model_encode_images(f.model, all, pixels.data, n, f.scratch, NULL);
+        ce_model_encode_images(f.model, all, pixels.data, n, f.images, NULL);
         for (size_t k = 0; k < n; k++) {
             ce_model_encode_images(f.model, one, (const float *)pixels.data + k * size, 1,
-                                   f.scratch, NULL);
+                                   f.images, NULL);
             assert_memory_equal(one, all + k * d, d * sizeof *one);
         }
-        ce_model_encode_tokens(f.model, all, ids, texts, f.scratch, NULL);
+        ce_model_encode_tokens(f.model, all, ids, texts, f.texts, NULL);
         for (size_t k = 0; k < texts; k++) {
-            ce_model_encode_tokens(f.model, one, ids + k * context, 1, f.scratch, NULL);
+            ce_model_encode_tokens(f.model, one, ids + k * context, 1, f.texts, NULL);
             assert_memory_equal(one, all + k * d, d * sizeof *one);
         }
         free(all);
@@ -171,7 +173,7 @@ static void ids_outside_the_vocabulary_are_refused(void **state) {
     for (size_t i = 0; i < 3; i++) {
         ce_error err;
         ids[1] = bad[i];
-        assert_int_equal(ce_model_encode_tokens(f.model, out, ids, 1, f.scratch, &err), CE_EINVAL);
+        assert_int_equal(ce_model_encode_tokens(f.model, out, ids, 1, f.texts, &err), CE_EINVAL);
     }
     free(ids);
     free(out);
