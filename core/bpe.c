@@ -66,8 +66,8 @@ int ce_bpe_set_symbols(ce_bpe *b, const ce_vocab *vocab, int32_t unknown, const 
             if (id < 0)
                 id = unknown;
             if (id < 0)
-                return ce_fail(err, CE_EFORMAT, "%s: no token for byte %u (\"%.*s%s\")", name,
-                               byte, (int)text.size, letter, ends[end].at);
+                return ce_fail(err, CE_EFORMAT, "%s: no token for byte %u (\"%.*s%s\")",
+                               name, byte, (int)text.size, letter, ends[end].at);
             b->symbols[end][byte] = id;
         }
     return 0;
@@ -97,13 +97,15 @@ int ce_bpe_add(ce_bpe *b, const ce_vocab *vocab, ce_token_text left, ce_token_te
                        name, where, number, ce_vocab_quote(t.at, t.size), t.at);
     }
     if (m.result < 0)
-        return ce_fail(err, CE_EFORMAT, "%s: %s %zu: no token \"%.*s%.*s\" in the vocabulary",
-                       name, where, number, ce_vocab_quote(left.at, left.size), left.at,
+        return ce_fail(err, CE_EFORMAT,
+                       "%s: %s %zu: no token \"%.*s%.*s\" in the vocabulary", name, where,
+                       number, ce_vocab_quote(left.at, left.size), left.at,
                        ce_vocab_quote(right.at, right.size), right.at);
     uint32_t *slot = slot_of(b, m.left, m.right);
     if (*slot)
-        return ce_fail(err, CE_EFORMAT, "%s: %s %zu repeats an earlier merge, \"%.*s %.*s\"",
-                       name, where, number, ce_vocab_quote(left.at, left.size), left.at,
+        return ce_fail(err, CE_EFORMAT,
+                       "%s: %s %zu repeats an earlier merge, \"%.*s %.*s\"", name, where,
+                       number, ce_vocab_quote(left.at, left.size), left.at,
                        ce_vocab_quote(right.at, right.size), right.at);
     if (b->count == b->capacity)
         return ce_fail(err, CE_EINVAL, "%s: the merges grew while they were read", name);

@@ -17,8 +17,7 @@ int ce_json_parse(json_t **out, const char *text, size_t size, const char *name,
     /* transformers writes "no limit" as the integer int(1e30), which fits no C type:
      * such a file is read again with every number as a double. */
     if (!root && json_error_code(&e) == json_error_numeric_overflow)
-        root = json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL,
-                          &e);
+        root = json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, &e);
     if (!root)
         return ce_fail(err, CE_EFORMAT, "%s: line %d: %s", name, e.line, e.text);
     if (!json_is_object(root)) {
@@ -84,8 +83,8 @@ int ce_json_int(const json_t *object, const char *key, int *out, int min, int ma
         return ce_fail(err, CE_EFORMAT, "%s: \"%s\" must be an integer, not %g", name, key,
                        d);
     if (!(d >= min && d <= max))
-        return ce_fail(err, CE_EFORMAT, "%s: \"%s\" is %.17g, must be %d to %d", name, key, d,
-                       min, max);
+        return ce_fail(err, CE_EFORMAT, "%s: \"%s\" is %.17g, must be %d to %d", name, key,
+                       d, min, max);
     *out = (int)d;
     return 0;
 }

@@ -41,7 +41,9 @@ static int32_t hex4(const char *p, const char *end) {
         return -1;
     for (int i = 0; i < 4; i++) {
         char c = p[i], low = (char)(c | 32);
-        int digit = c >= '0' && c <= '9' ? c - '0' : low >= 'a' && low <= 'f' ? low - 87 : -1;
+        int digit = c >= '0' && c <= '9'       ? c - '0'
+                    : low >= 'a' && low <= 'f' ? low - 87
+                                               : -1;
         if (digit < 0)
             return -1;
         value = value << 4 | digit;
@@ -49,7 +51,8 @@ static int32_t hex4(const char *p, const char *end) {
     return value;
 }
 
-/* \uXXXX, or two of them for a rune above U+FFFF; r->at is behind the first 'u'. -1: bad. */
+/* \uXXXX, or two of them for a rune above U+FFFF; r->at is behind the first 'u'. -1: bad.
+ */
 static int32_t unicode_escape(reader *r) {
     int32_t rune = hex4(r->at, r->end);
     r->at += rune < 0 ? 0 : 4;

@@ -142,7 +142,13 @@ static int clean_like_openai(ce_runes *r, ce_error *err) {
         end--;
     memmove(r->at, r->at + begin, (end - begin) * sizeof *r->at);
     r->count = end - begin;
-    return ce_runes_lower(r, true, err);
+    rc = ce_runes_lower(r, true, err);
+    /* To a pattern that ignores case, U+0345 is a variant of iota, so that it is neither in
+     * \p{L} nor in what is not \p{L}: Python's `regex` matches it nowhere. */
+    for (size_t i = 0; i < r->count; i++)
+        if (r->at[i] == 0x345)
+            r->at[i] = ' ';
+    return rc;
 }
 
 int ce_tokenizer_bpe_normalize(const ce_tokenizer_bpe *t, ce_runes *r, ce_error *err) {
@@ -172,7 +178,8 @@ static const ce_bpe_added *added_at(const ce_tokenizer_bpe *t, const int32_t *r,
 
 static bool stands_alone(const ce_bpe_added *a, const int32_t *r, size_t n, size_t at) {
     size_t end = at + a->count;
-    return (at == 0 || !ce_rune_is_word(r[at - 1])) && (end == n || !ce_rune_is_word(r[end]));
+    return (at == 0 || !ce_rune_is_word(r[at - 1])) &&
+           (end == n || !ce_rune_is_word(r[end]));
 }
 
 /* The next added token from `*at` on, leftmost and longest; `*at` moves to it, or to n.

@@ -61,7 +61,7 @@ typedef struct ce_bpe_files {
     json_t *config, *map, *named; /* tokenizer_config.json, special_tokens_map.json,
                                      added_tokens.json; NULL: not there */
     char config_path[CE_BPE_PATH], map_path[CE_BPE_PATH], named_path[CE_BPE_PATH];
-    ce_bpe_stated *added;          /* [added_count] */
+    ce_bpe_stated *added; /* [added_count] */
     size_t added_count;
     const char *start, *end, *pad, *unknown; /* tokens; NULL: not said */
 } ce_bpe_files;

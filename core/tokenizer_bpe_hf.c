@@ -93,8 +93,8 @@ static int read_pre_tokenizer(ce_tokenizer_bpe *t, const ce_bpe_files *f, ce_err
     const json_t *both = json_object_get(part, "pretokenizers");
     const json_t *split = json_array_get(both, 0), *bytes = json_array_get(both, 1);
     const json_t *pattern = json_object_get(json_object_get(split, "pattern"), "Regex");
-    if (!is_type(part, "Sequence") || json_array_size(both) != 2 || !is_type(split, "Split") ||
-        !is_type(bytes, "ByteLevel"))
+    if (!is_type(part, "Sequence") || json_array_size(both) != 2 ||
+        !is_type(split, "Split") || !is_type(bytes, "ByteLevel"))
         return refuse(f, "pre_tokenizer", part, err);
     t->split_specials = is_text(pattern, CLIP_NAMES CLIP_WORDS);
     if ((!t->split_specials && !is_text(pattern, CLIP_WORDS)) ||
@@ -109,8 +109,7 @@ static int read_pre_tokenizer(ce_tokenizer_bpe *t, const ce_bpe_files *f, ce_err
 
 /* A special token of a template: {"SpecialToken": {"id": "<s>"}} */
 static const char *template_token(const json_t *piece) {
-    return json_string_value(
-        json_object_get(json_object_get(piece, "SpecialToken"), "id"));
+    return json_string_value(json_object_get(json_object_get(piece, "SpecialToken"), "id"));
 }
 
 /* Start and end; where the file leaves them out, the small files name them. */
@@ -193,7 +192,8 @@ static int read_decoder(ce_bpe_files *f, ce_error *err) {
         char *rest;
         long id = strtol(key, &rest, 10);
         if (rest == key || *rest || id < 0)
-            return ce_fail(err, CE_EFORMAT, "%s: \"added_tokens_decoder\" has an id \"%.*s\"",
+            return ce_fail(err, CE_EFORMAT,
+                           "%s: \"added_tokens_decoder\" has an id \"%.*s\"",
                            f->config_path, ce_vocab_quote(key, strlen(key)), key);
         int rc = state_object(f, value, id, f->config_path, err);
         if (rc < 0)

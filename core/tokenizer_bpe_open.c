@@ -105,7 +105,8 @@ static int next_merge(merge_line *m, const char **at, const char *end, const cha
         const char *space = memchr(line, ' ', size);
         if (!space || space == line || space + 1 == stop ||
             memchr(space + 1, ' ', (size_t)(stop - space - 1)))
-            return ce_fail(err, CE_EFORMAT, "%s: line %zu is not two tokens", path, m->number);
+            return ce_fail(err, CE_EFORMAT, "%s: line %zu is not two tokens", path,
+                           m->number);
         m->left = (ce_token_text){line, (size_t)(space - line)};
         m->right = (ce_token_text){space + 1, (size_t)(stop - space - 1)};
         return 1;
@@ -184,8 +185,10 @@ static int name_python_specials(ce_text_style style, const ce_vocab *v, ce_bpe_f
             ce_vocab_find(v, f->end, strlen(f->end)) >= 0)
             return 0;
     }
-    return ce_fail(err, CE_EFORMAT, "%s: neither <|startoftext|> and <|endoftext|> nor "
-                   "<start_of_text> and <end_of_text> are in the vocabulary", f->path);
+    return ce_fail(err, CE_EFORMAT,
+                   "%s: neither <|startoftext|> and <|endoftext|> nor "
+                   "<start_of_text> and <end_of_text> are in the vocabulary",
+                   f->path);
 }
 
 static int set_specials(ce_tokenizer_bpe *t, const ce_vocab *v, const ce_bpe_files *f,
@@ -356,7 +359,8 @@ static int open_builtin(ce_tokenizer_bpe *t, ce_bpe_files *f, ce_vocab *v, ce_er
     return rc < 0 ? rc : finish(t, v, f, err);
 }
 
-static int open_directory(ce_tokenizer_bpe *t, ce_bpe_files *f, ce_vocab *v, ce_error *err) {
+static int open_directory(ce_tokenizer_bpe *t, ce_bpe_files *f, ce_vocab *v,
+                          ce_error *err) {
     char merges[CE_BPE_PATH];
     struct stat info;
     if (stat(f->dir, &info) < 0)

@@ -46,8 +46,8 @@ int ce_runes_decode(ce_runes *r, const char *text, size_t size, ce_error *err) {
         if (bytes[i] < 0x80)
             r->at[r->count] = bytes[i];
         else
-            used = utf8proc_iterate(bytes + i, (utf8proc_ssize_t)(size - i),
-                                    &r->at[r->count]);
+            used =
+                utf8proc_iterate(bytes + i, (utf8proc_ssize_t)(size - i), &r->at[r->count]);
         if (used < 1)
             return ce_fail(err, CE_EINVAL, "the text is not UTF-8 at byte %zu", i);
         i += (size_t)used;
@@ -132,9 +132,9 @@ int ce_runes_nfc(ce_runes *r, ce_error *err) {
                        r->count);
     int rc = 0, boundary = 0;
     for (i = 0; i < r->count; i++) {
-        utf8proc_ssize_t got =
-            utf8proc_decompose_char(r->at[i], wide + count, (utf8proc_ssize_t)(room - count),
-                                    UTF8PROC_STABLE | UTF8PROC_DECOMPOSE, &boundary);
+        utf8proc_ssize_t got = utf8proc_decompose_char(
+            r->at[i], wide + count, (utf8proc_ssize_t)(room - count),
+            UTF8PROC_STABLE | UTF8PROC_DECOMPOSE, &boundary);
         if (got < 0 || (size_t)got > room - count) {
             rc = ce_fail(err, CE_EINVAL, "cannot decompose U+%04X", (unsigned)r->at[i]);
             goto out;

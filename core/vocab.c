@@ -72,19 +72,19 @@ int ce_vocab_put(ce_vocab *v, int64_t id, const char *text, size_t size, const c
                        text);
     if ((uint64_t)id >= v->count)
         return ce_fail(err, CE_EFORMAT,
-                       "%s: token \"%.*s\" has id %lld, but there are only %zu tokens", name,
-                       shown, text, (long long)id, v->count);
+                       "%s: token \"%.*s\" has id %lld, but there are only %zu tokens",
+                       name, shown, text, (long long)id, v->count);
     ce_token_text *t = &v->texts[id];
     if (t->at)
-        return ce_fail(err, CE_EFORMAT, "%s: tokens \"%.*s\" and \"%.*s\" both have id %lld",
-                       name, ce_vocab_quote(t->at, t->size), t->at, shown, text,
-                       (long long)id);
+        return ce_fail(err, CE_EFORMAT,
+                       "%s: tokens \"%.*s\" and \"%.*s\" both have id %lld", name,
+                       ce_vocab_quote(t->at, t->size), t->at, shown, text, (long long)id);
     ce_token_text token = {text, size}, nothing = {"", 0};
     uint64_t h = hash_joined(token, nothing);
     ce_vocab_slot *slot = slot_of(v, token, nothing, h);
     if (slot->id)
-        return ce_fail(err, CE_EFORMAT, "%s: token \"%.*s\" has two ids, %lu and %lld", name,
-                       shown, text, (unsigned long)slot->id - 1, (long long)id);
+        return ce_fail(err, CE_EFORMAT, "%s: token \"%.*s\" has two ids, %lu and %lld",
+                       name, shown, text, (unsigned long)slot->id - 1, (long long)id);
     if (size > v->capacity - v->used)
         return ce_fail(err, CE_EINVAL, "%s: the vocabulary grew while it was read", name);
     memcpy(v->bytes + v->used, text, size);

@@ -82,8 +82,9 @@ static void test_an_absent_or_null_key_keeps_the_default(void **state) {
 
 static void test_values_come_back_typed(void **state) {
     (void)state;
-    json_t *o = parse("{\"i\": -3, \"r\": 4.0, \"d\": 0.25, \"t\": true, \"s\": \"\\u00e9\","
-                      " \"v\": [1, 0.5, -2], \"o\": {\"x\": 1}}");
+    json_t *o =
+        parse("{\"i\": -3, \"r\": 4.0, \"d\": 0.25, \"t\": true, \"s\": \"\\u00e9\","
+              " \"v\": [1, 0.5, -2], \"o\": {\"x\": 1}}");
     int i = 0;
     double d = 0, v[3] = {0};
     bool b = false;
