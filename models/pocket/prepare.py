@@ -2,7 +2,7 @@
 
     python prepare.py WORK --npm NODE_MODULES [--openclipart DIR] [--stamps DIR] [--wordnet DIR]
 
-Writes WORK/pictures.npy (uint8 [n, 80, 80, 4], cropped to what is visible, padded to a square)
+NODE_MODULES holds the npm packages that README.md lists. Writes WORK/pictures.npy (uint8 [n, 80, 80, 4], cropped to what is visible, padded to a square)
 and WORK/pictures.json (one record a picture: set, weight, mono, captions {text: weight}).
 """
 import argparse
@@ -170,16 +170,15 @@ def iconify(wn, root, tags, split):
             if ic.get("hidden"):
                 continue
             tone = SKIN.search(key) if emoji else None
-            if tone and (random.random() > .12 or not emoji):
+            if tone and random.random() > .12:
                 continue
             n = SKIN.sub("", key) if emoji else key
             if s in ("mdi", "material-symbols", "healthicons") and re.search(r"outline|rounded|sharp|24px|variant|negative|off$", n):
                 continue
             if s == "ph" and not re.search(r"-(fill|duotone)$", n):
                 continue
-            if s == "fluent-color":
-                if not n.endswith("-32"):
-                    continue
+            if s == "fluent-color" and not n.endswith("-32"):
+                continue
             n = re.sub(r"-(duotone|fill|11|15|32)$", "", n)
             n = split(n) if s == "fxemoji" else clean(n)
             n = re.sub(r"^flag (for )?(?!in )", "flag of ", n) if n.startswith("flag ") else n
@@ -190,8 +189,8 @@ def iconify(wn, root, tags, split):
                 words = n.split()
                 if any(w in UI for w in words) or len(words) > 4 or wn.kinds(n)[1] not in PHYSICAL:
                     continue
-            # pose and tone variants of one name in one set: keep three
-            if n in seen and sum(1 for _ in seen) and random.random() > .35:
+            # of pose and tone variants under one name, keep the first and a third of the others
+            if n in seen and random.random() > .35:
                 continue
             seen.add(n)
             kw, cat = ([], None)
@@ -350,7 +349,7 @@ def main():
         d = (x * x).sum(1)[:, None] + (st * st).sum(1)[None] - 2 * x @ st.T
         worst[i:i + 512] = np.sqrt(np.maximum(d, 0) / t.shape[1]).min(1)
     ok = worst >= .06
-    recs = [{"set": jobs[keep[i]][2], "weight": round(jobs[keep[i]][3], 4), "mono": jobs[keep[i]][4], "captions": jobs[keep[i]][5]}
+    recs = [{"set": jobs[keep[i]][2], "weight": round(float(jobs[keep[i]][3]), 4), "mono": jobs[keep[i]][4], "captions": jobs[keep[i]][5]}
             for i in range(len(keep)) if ok[i]]
     os.makedirs(a.work, exist_ok=True)
     np.save(os.path.join(a.work, "pictures.npy"), arr[ok])

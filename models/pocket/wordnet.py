@@ -118,4 +118,6 @@ class WordNet:
             k = self.kind_of.get(o)
             if k and k not in ks:
                 ks.append(k)
+        if "vehicle" in ks and "container" in ks:  # WordNet's wheeled vehicles are containers
+            ks.remove("container")
         return ks, self.data[off][0]
