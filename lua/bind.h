@@ -59,5 +59,6 @@ int luaopen_clipeval_image(lua_State *L);
 int luaopen_clipeval_model(lua_State *L);
 int luaopen_clipeval_metrics(lua_State *L);
 int luaopen_clipeval_files(lua_State *L);
+int luaopen_clipeval_output(lua_State *L);
 
 #endif

@@ -46,7 +46,8 @@ void ce_lua_raw_picture(lua_State *L, int index, ce_picture *out) {
     out->height = size_field(L, index, "height", 0, INT_MAX);
     out->channels = size_field(L, index, "channels", 3, 3);
     int type = lua_getfield(L, index, "pixels");
-    out->pixels = (const uint8_t *)(type == LUA_TSTRING ? lua_tolstring(L, -1, &size) : NULL);
+    out->pixels =
+        (const uint8_t *)(type == LUA_TSTRING ? lua_tolstring(L, -1, &size) : NULL);
     lua_pop(L, 1); /* the table keeps the string alive */
     double expected = (double)out->width * out->height * out->channels;
     if (out->channels == 2 || !out->pixels || (double)size != expected)
@@ -134,14 +135,11 @@ static int image_close(lua_State *L) {
     return 0;
 }
 
-static const luaL_Reg METHODS[] = {{"pixel", image_pixel},
-                                   {"resize", image_resize},
-                                   {"bytes", image_bytes},
-                                   {NULL, NULL}};
+static const luaL_Reg METHODS[] = {
+    {"pixel", image_pixel}, {"resize", image_resize}, {"bytes", image_bytes}, {NULL, NULL}};
 
-static const luaL_Reg META[] = {{"__index", image_index},
-                                {"__tostring", image_tostring},
-                                {NULL, NULL}};
+static const luaL_Reg META[] = {
+    {"__index", image_index}, {"__tostring", image_tostring}, {NULL, NULL}};
 
 int luaopen_clipeval_image(lua_State *L) {
     ce_lua_type(L, TYPE, METHODS, META, image_close);

@@ -1,4 +1,5 @@
-/* clip.matrix: rows of numbers (core/matrix.h), and what is asked of scores (core/score.h). */
+/* clip.matrix: rows of numbers (core/matrix.h), and what is asked of scores (core/score.h).
+ */
 #include "bind.h"
 #include "score.h"
 

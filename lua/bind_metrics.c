@@ -78,7 +78,8 @@ static int bootstrap_mean_recall(lua_State *L) {
     uint64_t seed = (uint64_t)luaL_checkinteger(L, 5);
     read_items(L, &ranks, &targets, &n, classes);
     luaL_argcheck(L, n > 0, 1, "must not be empty");
-    if (ce_bootstrap_mean_recall(ranks, targets, n, classes, resamples, seed, &low, &high) < 0)
+    if (ce_bootstrap_mean_recall(ranks, targets, n, classes, resamples, seed, &low, &high) <
+        0)
         return luaL_error(L, "no memory for the bootstrap");
     lua_pushnumber(L, low);
     lua_pushnumber(L, high);

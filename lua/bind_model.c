@@ -286,8 +286,8 @@ static int model_encode_text(lua_State *L) {
     ce_matrix *embeds = new_rows(L, n, (size_t)info->embed_dim);
     ce_pipeline_options options = pipeline_options(L, n);
     int code = n == 0 ? CE_OK
-                      : ce_encode_texts(model, embeds->data, want_ids ? ids : NULL, texts, n,
-                                        b->status, &options, &err);
+                      : ce_encode_texts(model, embeds->data, want_ids ? ids : NULL, texts,
+                                        n, b->status, &options, &err);
     check_outcome(L, code, &err);
     push_problems(L, b);
     push_flags(L, b, offsetof(ce_item_status, truncated));
@@ -404,9 +404,8 @@ static const luaL_Reg METHODS[] = {{"sha256", model_sha256},
                                    {"encode_text", model_encode_text},
                                    {NULL, NULL}};
 
-static const luaL_Reg META[] = {{"__index", model_index},
-                                {"__tostring", model_tostring},
-                                {NULL, NULL}};
+static const luaL_Reg META[] = {
+    {"__index", model_index}, {"__tostring", model_tostring}, {NULL, NULL}};
 
 static const luaL_Reg NONE[] = {{NULL, NULL}};
 

@@ -1,5 +1,5 @@
-/* The Lua half of the API, the files of lua/clipeval, as the build put it into the program (see
- * lua/embed.cmake). */
+/* The Lua half of the API, the files of lua/clipeval, as the build put it into the program
+ * (see lua/embed.cmake). */
 #ifndef CE_EMBEDDED_H
 #define CE_EMBEDDED_H
 

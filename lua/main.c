@@ -27,7 +27,8 @@ static const verb VERBS[] = {
      "SCRIPT is a file, or the name of one in eval/ (see clipeval list evals)."},
     {"encode", ENCODE, NULL, "clipeval encode --model M [options] -o FILE.safetensors",
      "pictures and texts to embeddings\n\n"
-     "LIST is a text file with one path or text a line; of a .jsonl file each line is a JSON\n"
+     "LIST is a text file with one path or text a line; of a .jsonl file each line is a "
+     "JSON\n"
      "string; - is standard input. A picture that cannot be read is a row of NaN."},
     {"list", LIST, "WHAT", "clipeval list models|datasets|prompts|evals",
      "what comes with clipeval"},
@@ -51,15 +52,16 @@ static const option OPTIONS[] = {
     {"data", 0, RUN, TEXT, "data", "DIR", "where the dataset lies", 0, 0},
     {"out", 0, RUN, TEXT, "out", "DIR",
      "the run directory (default: runs/SCRIPT-MODEL-N); must not exist", 0, 0},
-    {"limit", 0, RUN, INTEGER, "limit", "N", "a seeded random sample of N items", 1, 1LL << 31},
-    {"seed", 0, RUN, INTEGER, "seed", "S", "of that sample and of intervals (default: 0)", 0,
-     1LL << 53},
+    {"limit", 0, RUN, INTEGER, "limit", "N", "a seeded random sample of N items", 1,
+     1LL << 31},
+    {"seed", 0, RUN, INTEGER, "seed", "S", "of that sample and of intervals (default: 0)",
+     0, 1LL << 53},
     {"images", 0, ENCODE, TEXT, "images", "LIST", "pictures to encode", 0, 0},
     {"texts", 0, ENCODE, TEXT, "texts", "LIST", "texts to encode", 0, 0},
-    {"inputs", 0, ENCODE, FLAG, "inputs", NULL, "write pixel_values and input_ids as well", 0,
-     0},
-    {"normalize", 0, ENCODE, FLAG, "normalize", NULL, "divide embeddings by their length", 0,
-     0},
+    {"inputs", 0, ENCODE, FLAG, "inputs", NULL, "write pixel_values and input_ids as well",
+     0, 0},
+    {"normalize", 0, ENCODE, FLAG, "normalize", NULL, "divide embeddings by their length",
+     0, 0},
     {"alpha", 0, ENCODE, TEXT, "alpha", "A",
      "transparency: drop (default), or white (lay over white)", 0, 0},
     {"output", 'o', ENCODE, TEXT, "output", "FILE", "the safetensors file to write", 0, 0},
@@ -111,7 +113,8 @@ static int print_help(const verb *v) {
         printf("  %-56s %.*s\n", VERBS[i].synopsis, (int)strcspn(VERBS[i].what, "\n"),
                VERBS[i].what);
     puts("\nclipeval VERB --help tells more; clipeval --version names the build.\n\n"
-         "Exit codes: 0 done; 1 done, and a check that was asked for failed; 2 wrong usage;\n"
+         "Exit codes: 0 done; 1 done, and a check that was asked for failed; 2 wrong "
+         "usage;\n"
          "3 a model, a file or a script is at fault; 130 interrupted.");
     return CE_EXIT_DONE;
 }
@@ -153,7 +156,8 @@ static int unknown_option(const verb *v, const char *name) {
     size_t least = 3; /* farther than that is another word */
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         const option *o = &OPTIONS[i];
-        size_t distance = o->name && (o->verbs & v->bit) ? edit_distance(name, o->name) : 99;
+        size_t distance =
+            o->name && (o->verbs & v->bit) ? edit_distance(name, o->name) : 99;
         if (distance < least) {
             least = distance;
             nearest = o;
@@ -191,7 +195,8 @@ static int add_pair(parser *p, char *pair) {
     *equals = '\0';
     for (size_t i = 0; i < OPTION_COUNT; i++)
         if (OPTIONS[i].key && (OPTIONS[i].verbs & RUN) && !strcmp(OPTIONS[i].key, pair)) {
-            fprintf(stderr, "clipeval: run: -o %s=...: that is the option --%s\n", pair, pair);
+            fprintf(stderr, "clipeval: run: -o %s=...: that is the option --%s\n", pair,
+                    pair);
             return CE_EXIT_USAGE;
         }
     p->settings[p->count++] = (ce_setting){pair, CE_SETTING_TEXT, equals + 1, 0};
@@ -218,7 +223,8 @@ static int add(parser *p, const option *o, const char *name, char *value) {
         return add_integer(p, o, name, value);
     if (!strcmp(o->key, "precision") && strcmp(value, "fp32") != 0)
         return wrong(p, "--precision", "can only be fp32 in this version");
-    if (!strcmp(o->key, "alpha") && strcmp(value, "drop") != 0 && strcmp(value, "white") != 0)
+    if (!strcmp(o->key, "alpha") && strcmp(value, "drop") != 0 &&
+        strcmp(value, "white") != 0)
         return wrong(p, "--alpha", "must be drop or white");
     if (!*value)
         return wrong(p, name, "needs a value that is not empty");
@@ -226,7 +232,8 @@ static int add(parser *p, const option *o, const char *name, char *value) {
     return CE_EXIT_DONE;
 }
 
-static const option *find_option(const verb *v, const char *name, size_t size, char letter) {
+static const option *find_option(const verb *v, const char *name, size_t size,
+                                 char letter) {
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         const option *o = &OPTIONS[i];
         if (!(o->verbs & v->bit))
@@ -278,7 +285,8 @@ static int parse(parser *p) {
         } else if (!p->only_operands && word[0] == '-' && word[1]) {
             code = parse_option(p);
         } else if (p->operand || !p->verb->operand) {
-            fprintf(stderr, "clipeval: %s: one argument too many: '%s'\n", p->verb->name, word);
+            fprintf(stderr, "clipeval: %s: one argument too many: '%s'\n", p->verb->name,
+                    word);
             code = CE_EXIT_USAGE;
         } else {
             p->operand = word;
@@ -315,7 +323,8 @@ static int run_verb(const verb *v, int argc, char **argv) {
 
 static int dispatch(int argc, char **argv) {
     const char *first = argc > 1 ? argv[1] : NULL;
-    if (first && (!strcmp(first, "--help") || !strcmp(first, "-h") || !strcmp(first, "help")))
+    if (first &&
+        (!strcmp(first, "--help") || !strcmp(first, "-h") || !strcmp(first, "help")))
         return print_help(NULL);
     if (first && !strcmp(first, "--version"))
         return print_version();

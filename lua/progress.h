@@ -2,7 +2,8 @@
  * seconds elsewhere.
  *
  *     ce_progress_begin(&progress, "pictures", 0, n, quiet);
- *     ce_pipeline_options o = {.progress = ce_progress_show, .progress_context = &progress};
+ *     ce_pipeline_options o = {.progress = ce_progress_show, .progress_context =
+ * &progress};
  *     ...
  *     ce_progress_end(&progress);
  */

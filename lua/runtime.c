@@ -49,7 +49,10 @@ static int new_coroutine(lua_State *L) {
     lua_pushvalue(L, lua_upvalueindex(1));
     lua_insert(L, 1);
     int code = lua_pcall(L, lua_gettop(L) - 1, 1, 0);
-    lua_sethook(L, hook, mask, count);
+    if (!atomic_load(&session.interrupted)) /* else its own hook may have come in between */
+        lua_sethook(L, hook, mask, count);
+    else
+        lua_sethook(L, stop_hook, LUA_MASKCOUNT, 1);
     return code == LUA_OK ? 1 : luaL_error(L, "%s", lua_tostring(L, -1));
 }
 
@@ -208,6 +211,7 @@ static int open_core(lua_State *L) {
     luaopen_clipeval_model(L);
     luaopen_clipeval_metrics(L);
     luaopen_clipeval_files(L);
+    luaopen_clipeval_output(L);
     lua_pushcfunction(L, about);
     lua_setfield(L, -2, "about");
     lua_pushcfunction(L, interrupt);
@@ -300,6 +304,7 @@ int ce_runtime_main(const ce_command *command) {
                        : (int)lua_tointeger(L, -1);
     if (failed && call(L, salvage, command) != LUA_OK)
         report_fault(L);
+    signal(SIGINT, SIG_DFL); /* the handler uses the state */
     lua_close(L);
     return code;
 }

@@ -32,7 +32,8 @@ static bool beside_program(const char *suffix) {
         return false;
     *slash = '\0';
     int size = snprintf(path, sizeof path, "%s/%s", program, suffix);
-    return size > 0 && (size_t)size < sizeof path && is_share(path) && realpath(path, share);
+    return size > 0 && (size_t)size < sizeof path && is_share(path) &&
+           realpath(path, share);
 }
 
 const char *ce_share_directory(void) {

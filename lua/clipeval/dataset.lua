@@ -339,7 +339,8 @@ end
 
 local function default_name(self)
   if not self.root then return self.layout end
-  return self.layout == "csv" and util.stem(self.root) or util.basename(self.root)
+  local name = self.layout == "csv" and util.stem(self.root) or util.basename(self.root)
+  return name:find("[^.]") and util.utf8(name) or self.layout
 end
 
 -- clip.dataset(name | file | "folders:DIR" | "csv:FILE" | table[, options])

@@ -80,18 +80,19 @@ end
 
 -- ---- list ----
 
-local function first_line(path, pattern)
+local function read(path)
   local file = io.open(path, "rb")
-  if not file then return "" end
-  for line in file:lines() do
-    local text = line:match(pattern)
-    if text then
-      file:close()
-      return text
-    end
-  end
-  file:close()
-  return ""
+  local text = file and file:read("a") or ""
+  if file then file:close() end
+  return text
+end
+
+-- The first sentence of a model card, without its front matter and headings.
+local function first_sentence(path)
+  local text = read(path):gsub("^%-%-%-\n.-\n%-%-%-\n", ""):gsub("^%s*#[^\n]*%s*", "")
+  local paragraph = text:match("^(.-)\n%s*\n") or text
+  paragraph = paragraph:gsub("%s+", " ")
+  return paragraph:match("^(.-%.) ") or paragraph
 end
 
 local lists = {}
@@ -102,7 +103,7 @@ function lists.models()
   for i, name in ipairs(names or {}) do
     local path = ("%s/models/%s"):format(core.share, name)
     if is_directory[i] then
-      rows[#rows + 1] = { name, first_line(path .. "/README.md", "^([%a*_`][^|]*)$") }
+      rows[#rows + 1] = { name, first_sentence(path .. "/README.md") }
     end
   end
   return rows
@@ -131,7 +132,7 @@ function lists.evals()
   local rows = {}
   for _, name in ipairs(util.list("eval")) do
     local path = ("%s/eval/%s.lua"):format(core.share, name)
-    rows[#rows + 1] = { name, first_line(path, "^%-%-%s*(.-)%s*$") }
+    rows[#rows + 1] = { name, read(path):match("^%-%-%s*([^\n]*)") or "" }
   end
   return rows
 end

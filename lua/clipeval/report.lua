@@ -174,6 +174,7 @@ end
 
 -- Writes the run directory of a list of results; returns its path, or nil and a message.
 function report.write(results, interrupted)
+  os.setlocale("C") -- a script may have changed how numbers are written
   local out = type(arg) == "table" and arg.out or default_out(results)
   local directory, fault = core.directory(out)
   if not directory then return nil, fault end

@@ -141,9 +141,8 @@ end
 
 -- The message without the place where the dataset lies, which differs between machines.
 local function tell_problem(self, item, fault)
-  if item.path and fault:sub(1, #item.path) == item.path then
-    fault = item.id .. fault:sub(#item.path + 1)
-  end
+  local path = item.path and item.path:gsub("%c", "?") -- as core writes it
+  if path and fault:sub(1, #path) == path then fault = item.id .. fault:sub(#path + 1) end
   return util.utf8(fault)
 end
 
