@@ -69,3 +69,9 @@ void *ce_lua_array(lua_State *L, size_t n, size_t size) {
     memset(array, 0, n * size);
     return array;
 }
+
+void ce_lua_allocated(lua_State *L, size_t bytes) {
+    size_t kilobytes = bytes / 1024;
+    if (kilobytes > 0)
+        lua_gc(L, LUA_GCSTEP, kilobytes < (1 << 20) ? (int)kilobytes : 1 << 20);
+}

@@ -1,9 +1,9 @@
 /* What the bindings share. Each bind_NOUN.c adds its functions to the table on top of the
  * stack (the Lua module "clipeval.core"), and makes its objects' metatables:
  *
- *     ce_matrix *m = ce_lua_new_matrix(L);      // empty, collected by Lua: fill it after
- *     if (ce_matrix_init(m, rows, cols, &err) < 0)
- *         return ce_lua_raise(L, &err);
+ *     const ce_matrix *m = ce_lua_check_matrix(L, 1);
+ *     ce_matrix_mean(m, ce_lua_new_shape(L, 1, m->cols)->data);
+ *     return 1;
  *
  * Misuse raises; what the environment does wrong returns nil and a message.
  */
@@ -39,7 +39,10 @@ int ce_lua_interrupted(lua_State *L);                /* raises; the whole script
 void ce_lua_type(lua_State *L, const char *type, const luaL_Reg *methods,
                  const luaL_Reg *meta, lua_CFunction close);
 
-ce_matrix *ce_lua_new_matrix(lua_State *L);
+/* Tells the collector of memory behind an object, which it would not see. */
+void ce_lua_allocated(lua_State *L, size_t bytes);
+
+ce_matrix *ce_lua_new_shape(lua_State *L, size_t rows, size_t cols); /* zeros, pushed */
 ce_matrix *ce_lua_check_matrix(lua_State *L, int arg);
 ce_image *ce_lua_test_image(lua_State *L, int index); /* NULL: something else */
 /* Raw pixels, the table {width =, height =, channels =, pixels =} at `index`: borrowed from

@@ -15,6 +15,13 @@ static ce_image *new_image(lua_State *L) {
     return image;
 }
 
+/* The image on top of the stack, now that it has pixels. */
+static int push_filled(lua_State *L) {
+    const ce_image *image = lua_touserdata(L, -1);
+    ce_lua_allocated(L, (size_t)image->width * (size_t)image->height * 3);
+    return 1;
+}
+
 static ce_image *check_image(lua_State *L, int arg) {
     ce_image *image = luaL_checkudata(L, arg, TYPE);
     luaL_argcheck(L, image->pixels, arg, "the image is closed");
@@ -69,7 +76,7 @@ static int image_new(lua_State *L) {
         const char *path = ce_lua_check_path(L, 1);
         code = ce_image_load(new_image(L), path, alpha, &err);
     }
-    return code < 0 ? ce_lua_fault(L, &err) : 1;
+    return code < 0 ? ce_lua_fault(L, &err) : push_filled(L);
 }
 
 /* image:pixel(x, y) -> r, g, b */
@@ -96,7 +103,7 @@ static int image_resize(lua_State *L) {
     ce_interpolation filter = filters[luaL_checkoption(L, 4, "bicubic", names)];
     if (ce_image_resize(new_image(L), image, (int)w, (int)h, filter, &err) < 0)
         return ce_lua_raise(L, &err);
-    return 1;
+    return push_filled(L);
 }
 
 /* image:bytes(): RGB, row by row from the top */

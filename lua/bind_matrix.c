@@ -7,7 +7,7 @@
 
 static const char *const TYPE = "clip.matrix";
 
-ce_matrix *ce_lua_new_matrix(lua_State *L) {
+static ce_matrix *new_matrix(lua_State *L) {
     ce_matrix *m = lua_newuserdatauv(L, sizeof *m, 0);
     memset(m, 0, sizeof *m);
     luaL_setmetatable(L, TYPE);
@@ -21,11 +21,12 @@ ce_matrix *ce_lua_check_matrix(lua_State *L, int arg) {
     return m;
 }
 
-static ce_matrix *new_shape(lua_State *L, size_t rows, size_t cols) {
+ce_matrix *ce_lua_new_shape(lua_State *L, size_t rows, size_t cols) {
     ce_error err;
-    ce_matrix *m = ce_lua_new_matrix(L);
+    ce_matrix *m = new_matrix(L);
     if (ce_matrix_init(m, rows, cols, &err) < 0)
         ce_lua_raise(L, &err);
+    ce_lua_allocated(L, rows * cols * sizeof *m->data);
     return m;
 }
 
@@ -59,7 +60,7 @@ static int matrix_new(lua_State *L) {
         lua_Integer rows = luaL_checkinteger(L, 1), cols = luaL_checkinteger(L, 2);
         luaL_argcheck(L, rows >= 0, 1, "must not be negative");
         luaL_argcheck(L, cols >= 1, 2, "must be at least 1");
-        new_shape(L, (size_t)rows, (size_t)cols);
+        ce_lua_new_shape(L, (size_t)rows, (size_t)cols);
         return 1;
     }
     size_t rows = lua_rawlen(L, 1);
@@ -67,7 +68,7 @@ static int matrix_new(lua_State *L) {
     lua_rawgeti(L, 1, 1);
     size_t cols = lua_type(L, -1) == LUA_TTABLE ? lua_rawlen(L, -1) : 0;
     luaL_argcheck(L, cols > 0, 1, "must be a list of rows, each a list of numbers");
-    ce_matrix *m = new_shape(L, rows, cols);
+    ce_matrix *m = ce_lua_new_shape(L, rows, cols);
     for (size_t i = 0; i < rows; i++) {
         lua_rawgeti(L, 1, (lua_Integer)i + 1);
         read_row(L, m, i);
@@ -78,7 +79,7 @@ static int matrix_new(lua_State *L) {
 
 static int matrix_normalize(lua_State *L) {
     const ce_matrix *m = ce_lua_check_matrix(L, 1);
-    ce_matrix *out = new_shape(L, m->rows, m->cols);
+    ce_matrix *out = ce_lua_new_shape(L, m->rows, m->cols);
     if (m->rows > 0)
         memcpy(out->data, m->data, m->rows * m->cols * sizeof *m->data);
     ce_matrix_normalize(out);
@@ -88,20 +89,21 @@ static int matrix_normalize(lua_State *L) {
 static int matrix_mean(lua_State *L) {
     const ce_matrix *m = ce_lua_check_matrix(L, 1);
     luaL_argcheck(L, m->rows > 0, 1, "a matrix without rows has no mean");
-    ce_matrix_mean(m, new_shape(L, 1, m->cols)->data);
+    ce_matrix_mean(m, ce_lua_new_shape(L, 1, m->cols)->data);
     return 1;
 }
 
 static int matrix_similarity(lua_State *L) {
     ce_error err;
     const ce_matrix *a = ce_lua_check_matrix(L, 1), *b = ce_lua_check_matrix(L, 2);
-    ce_matrix *out = ce_lua_new_matrix(L);
+    ce_matrix *out = new_matrix(L);
     luaL_argcheck(L, b->rows > 0, 2, "a matrix without rows");
     if (a->cols != b->cols)
         return luaL_error(L, "rows of %d numbers cannot be compared with rows of %d",
                           (int)a->cols, (int)b->cols);
     if (ce_matrix_similarity(out, a, b, &err) < 0)
         return ce_lua_raise(L, &err);
+    ce_lua_allocated(L, out->rows * out->cols * sizeof *out->data);
     return 1;
 }
 
@@ -164,7 +166,7 @@ static int matrix_select(lua_State *L) {
     const ce_matrix *m = ce_lua_check_matrix(L, 1);
     luaL_checktype(L, 2, LUA_TTABLE);
     size_t n = lua_rawlen(L, 2);
-    ce_matrix *out = new_shape(L, n, m->cols);
+    ce_matrix *out = ce_lua_new_shape(L, n, m->cols);
     for (size_t i = 0; i < n; i++) {
         lua_rawgeti(L, 2, (lua_Integer)i + 1);
         lua_Integer row = lua_tointeger(L, -1);
@@ -183,7 +185,7 @@ static int matrix_slice(lua_State *L) {
     luaL_argcheck(L, first >= 1 && (size_t)first <= m->rows + 1, 2, "no such row");
     luaL_argcheck(L, last >= first - 1 && (size_t)last <= m->rows, 3, "no such row");
     size_t n = (size_t)(last - first + 1);
-    ce_matrix *out = new_shape(L, n, m->cols);
+    ce_matrix *out = ce_lua_new_shape(L, n, m->cols);
     if (n > 0)
         memcpy(out->data, ce_matrix_row(m, (size_t)first - 1),
                n * m->cols * sizeof *m->data);

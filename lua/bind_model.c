@@ -91,14 +91,6 @@ static batch *new_batch(lua_State *L, size_t n) {
     return b;
 }
 
-static ce_matrix *new_rows(lua_State *L, size_t rows, size_t cols) {
-    ce_error err;
-    ce_matrix *m = ce_lua_new_matrix(L);
-    if (ce_matrix_init(m, rows, cols, &err) < 0)
-        ce_lua_raise(L, &err);
-    return m;
-}
-
 static lua_Integer integer_option(lua_State *L, const char *key, lua_Integer fallback) {
     int is_integer = 1;
     lua_Integer value = fallback;
@@ -237,10 +229,11 @@ static int model_encode_image(lua_State *L) {
     batch *b = new_batch(L, n);
     ce_matrix *pixels = NULL, *embeds;
     if (flag_option(L, "pixels"))
-        pixels = new_rows(L, n, 3 * (size_t)info->image_width * (size_t)info->image_height);
+        pixels = ce_lua_new_shape(
+            L, n, 3 * (size_t)info->image_width * (size_t)info->image_height);
     else
         lua_pushnil(L);
-    embeds = new_rows(L, n, (size_t)info->embed_dim);
+    embeds = ce_lua_new_shape(L, n, (size_t)info->embed_dim);
     ce_pipeline_options options = pipeline_options(L, n);
     int code = n == 0 ? CE_OK
                       : ce_encode_images(model, embeds->data, pixels ? pixels->data : NULL,
@@ -283,7 +276,7 @@ static int model_encode_text(lua_State *L) {
     batch *b = new_batch(L, n);
     size_t id_count = want_ids ? n * (size_t)info->context : 0;
     int32_t *ids = ce_lua_array(L, id_count + 1, sizeof *ids);
-    ce_matrix *embeds = new_rows(L, n, (size_t)info->embed_dim);
+    ce_matrix *embeds = ce_lua_new_shape(L, n, (size_t)info->embed_dim);
     ce_pipeline_options options = pipeline_options(L, n);
     int code = n == 0 ? CE_OK
                       : ce_encode_texts(model, embeds->data, want_ids ? ids : NULL, texts,
@@ -305,11 +298,13 @@ static void set_string(lua_State *L, const char *key, const char *value) {
     lua_setfield(L, -2, key);
 }
 
+static void set_integer(lua_State *L, const char *key, int value) {
+    lua_pushinteger(L, value);
+    lua_setfield(L, -2, key);
+}
+
 static void set_number(lua_State *L, const char *key, double value) {
-    if (value == (double)(lua_Integer)value)
-        lua_pushinteger(L, (lua_Integer)value);
-    else
-        lua_pushnumber(L, value);
+    lua_pushnumber(L, value);
     lua_setfield(L, -2, key);
 }
 
@@ -329,11 +324,11 @@ static void push_recipe(lua_State *L, const ce_preprocess *p) {
     set_string(L, "interpolation", p->interpolation == CE_BICUBIC ? "bicubic" : "bilinear");
     set_string(L, "crop_rounding",
                p->crop_rounding == CE_CROP_FLOOR ? "floor" : "half to even");
-    set_number(L, "resize_width", p->resize_width);
-    set_number(L, "resize_height", p->resize_height);
-    set_number(L, "width", p->width);
-    set_number(L, "height", p->height);
-    set_number(L, "fill", p->fill);
+    set_integer(L, "resize_width", p->resize_width);
+    set_integer(L, "resize_height", p->resize_height);
+    set_integer(L, "width", p->width);
+    set_integer(L, "height", p->height);
+    set_integer(L, "fill", p->fill);
     set_number(L, "rescale", p->rescale);
     set_doubles(L, "mean", p->mean);
     set_doubles(L, "std", p->std);
@@ -351,10 +346,10 @@ static void push_info(lua_State *L, const ce_model_info *info) {
     set_string(L, "dtype", info->dtype);
     set_string(L, "end_of_text", info->end_of_text);
     set_string(L, "tokenizer", info->tokenizer);
-    set_number(L, "embed_dim", info->embed_dim);
-    set_number(L, "image_width", info->image_width);
-    set_number(L, "image_height", info->image_height);
-    set_number(L, "context", info->context);
+    set_integer(L, "embed_dim", info->embed_dim);
+    set_integer(L, "image_width", info->image_width);
+    set_integer(L, "image_height", info->image_height);
+    set_integer(L, "context", info->context);
     set_number(L, "logit_scale", info->logit_scale);
     push_recipe(L, &info->preprocess);
     lua_setfield(L, -2, "preprocess");
