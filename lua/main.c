@@ -27,9 +27,8 @@ static const verb VERBS[] = {
      "SCRIPT is a file, or the name of one in eval/ (see clipeval list evals)."},
     {"encode", ENCODE, NULL, "clipeval encode --model M [options] -o FILE.safetensors",
      "pictures and texts to embeddings\n\n"
-     "LIST is a text file with one path or text a line; of a .jsonl file each line is a "
-     "JSON\n"
-     "string; - is standard input. A picture that cannot be read is a row of NaN."},
+     "LIST is a text file with one path or text a line; of a .jsonl file each line is a\n"
+     "JSON string; - is standard input. A picture that cannot be read is a row of NaN."},
     {"list", LIST, "WHAT", "clipeval list models|datasets|prompts|evals",
      "what comes with clipeval"},
 };

@@ -1,5 +1,6 @@
 -- What the other modules share: faults, paths, JSON.
 local core = require "clipeval.core"
+local session = require "clipeval.session"
 
 local util = {}
 
@@ -75,9 +76,13 @@ function util.stem(path)
 end
 
 -- The file of `kind` ("datasets", "prompts") that `name` means: a path where it has a slash
--- or ends in .lua, else one of the share directory; or nil and those that exist there.
+-- or ends in .lua (here, or beside the script), else one of the share directory; or nil and
+-- those that exist there.
 function util.find(kind, name)
-  if name:find("/", 1, true) or name:find("%.lua$") then return name end
+  if name:find("/", 1, true) or name:find("%.lua$") then
+    local beside = util.join(util.directory(session.script or ""), name)
+    return not core.kind(name) and core.kind(beside) and beside or name
+  end
   local path = ("%s/%s/%s.lua"):format(core.share, kind, name)
   if core.kind(path) == "file" then return path end
   return nil, table.concat(util.list(kind), ", ")

@@ -89,7 +89,7 @@ local function prepare(spec)
   for _, field in ipairs { "model", "dataset", "prompts" } do
     if spec[field] == nil then util.fail("zeroshot: %s is missing", field) end
   end
-  if not tostring(spec.model):find("^model ") then
+  if type(spec.model) ~= "userdata" or not tostring(spec.model):find("^model ") then
     util.fail("zeroshot: model must come from clip.model")
   end
   local settings = type(arg) == "table" and arg or {}

@@ -274,8 +274,8 @@ local Dataset = {}
 ---@return clip.Picture
 function Dataset:picture(item) end
 
----Opens a dataset: a name (see `clipeval list datasets`), a Lua file that returns a table,
----"folders:DIR", "csv:FILE", or a table. Options go over the table's own fields. Raises,
+---Opens a dataset: a name (see `clipeval list datasets`), a Lua file that returns a table
+---(looked up here, then beside the script), "folders:DIR", "csv:FILE", or a table. Options go over the table's own fields. Raises,
 ---naming the file and the line, where it is missing or broken.
 ---@param what string|clip.DatasetTable|clip.Dataset
 ---@param options? clip.DatasetTable

@@ -19,7 +19,8 @@ end
 
 -- folders
 local folders = clip.dataset("folders:" .. zeroshot .. "folders")
-tap.is(tostring(folders), "dataset folders, split all (60 pictures, 6 classes)", "a tree of folders")
+tap.is(tostring(folders), "dataset folders, split all (60 pictures, 6 classes)",
+       "a tree of folders")
 tap.is(folders.classes[1], "checker board", "classes are the folders, sorted")
 tap.is(folders.items[1].id, "checker board/checker_board_00.png", "ids are paths in the tree")
 tap.is(folders.items[1].label, 1, "with the number of their class")
@@ -73,11 +74,14 @@ local function bad_manifest(text, options, message, name)
   local path = tap.write("m/bad.csv", text)
   tap.raises(function() clip.dataset("csv:" .. path, options) end, "bad.csv:" .. message, name)
 end
-bad_manifest("path,class\na,b\n", nil, "1: no column 'label' (there are path, class)", "a missing column")
+bad_manifest("path,class\na,b\n", nil, "1: no column 'label' (there are path, class)",
+             "a missing column")
 bad_manifest("path,label\na,b\nc,\"d\n", nil, "3", "a quote that does not end")
 bad_manifest("path,label\na,b,c\n", nil, "2: 3 fields", "a row of another length")
-bad_manifest("path,label\na,disc\nb,cube\n", { classes = CLASSES }, "3: the label 'cube'", "a label that is no class")
-bad_manifest("path,label\na,6\n", { classes = CLASSES }, "2: the label '6'", "a number that is no class")
+bad_manifest("path,label\na,disc\nb,cube\n", { classes = CLASSES }, "3: the label 'cube'",
+             "a label that is no class")
+bad_manifest("path,label\na,6\n", { classes = CLASSES }, "2: the label '6'",
+             "a number that is no class")
 bad_manifest("path,label\na,-1\n", { classes = CLASSES }, "2: the label '-1'", "a negative number")
 bad_manifest("path,label\na,\n", nil, "2: the label ''", "an empty label")
 bad_manifest("path,label\n,x\n", nil, "2: an empty path", "an empty path")
@@ -97,7 +101,8 @@ local idx = clip.dataset(table_of)
 tap.is(ids(idx), "test/00000 test/00001", "idx: ids are split and number")
 tap.is(labels(idx), "upper lower", "labels count from 0 in the file")
 local second = idx:picture(idx.items[2])
-tap.is(second.width .. "x" .. second.height .. " " .. second.pixels, "3x2 ABCDEF", "the right pixels")
+tap.is(second.width .. "x" .. second.height .. " " .. second.pixels, "3x2 ABCDEF",
+       "the right pixels")
 tap.is(idx.split, "test", "the only split is the default")
 tap.write("idx/short.labels", int(0x801) .. int(1) .. "\1")
 tap.write("idx/high.labels", int(0x801) .. int(2) .. "\1\2")
@@ -119,7 +124,9 @@ local made = clip.dataset { name = "made", root = tree, items = function(root)
   return { { path = "a/1.bmp", label = 1, id = "first" } }
 end, classes = { "only" } }
 tap.is(made:picture(made.items[1]), tree .. "/a/1.bmp", "a function that gives items")
-tap.raises(function() clip.dataset { items = { { path = "a", label = "z" } }, classes = { "x" } } end,
+tap.raises(function()
+  clip.dataset { items = { { path = "a", label = "z" } }, classes = { "x" } }
+end,
            "the label 'z' is no class", "an item of no class")
 tap.raises(function() clip.dataset { items = { { path = "a", label = "z", id = "1" },
                                                { path = "b", label = "z", id = "1" } } } end,
@@ -130,22 +137,32 @@ local file = tap.write("sets/birds.lua", 'return { layout = "folders", version =
 local birds = clip.dataset(file, { root = zeroshot .. "folders", alpha = "white" })
 tap.is(birds.name .. birds.version .. birds.alpha, "birds3white", "a file, with options over it")
 tap.is(clip.dataset(birds), birds, "a dataset stays what it is")
-tap.raises(function() clip.dataset "no_such" end, "fashion_mnist", "an unknown name lists those there are")
+tap.raises(function() clip.dataset "no_such" end, "fashion_mnist",
+           "an unknown name lists those there are")
 tap.raises(function() clip.dataset("fashion_mnist", { root = "/nowhere" }) end,
-           "no /nowhere (expected there: t10k-images-idx3-ubyte.gz and", "a missing root tells the layout")
+           "no /nowhere (expected there: t10k-images-idx3-ubyte.gz and",
+           "a missing root tells the layout")
 tap.raises(function() clip.dataset("fashion_mnist", { root = "/nowhere" }) end,
            "dataset-fashion-mnist", "and where the dataset is had")
 tap.raises(function() clip.dataset("fashion_mnist", { split = "val" }) end,
-           "no split 'val' (there are test, train)", "a split that is not there lists those that are")
+           "no split 'val' (there are test, train)",
+           "a split that is not there lists those that are")
 tap.raises(function() clip.dataset("folders") end, "--data", "a layout without a root asks for it")
-tap.raises(function() clip.dataset("folders:" .. tap.directory() .. "/m") end, "no folders", "a tree without folders")
+tap.raises(function() clip.dataset("folders:" .. tap.directory() .. "/m") end, "no folders",
+           "a tree without folders")
 tap.raises(function() clip.dataset("folders", { root = tree, classes = { "z" } }) end,
            "no folder 'z'", "a class without its folder")
-tap.raises(function() clip.dataset("folders", { root = tree, clases = {} }) end, "clases", "a misspelt option")
-tap.raises(function() clip.dataset("folders", { root = tree, alpha = "black" }) end, "alpha", "an unknown alpha")
-tap.raises(function() clip.dataset("folders", { root = tree, split = "x" }) end, "no splits", "a split of none")
-tap.raises(function() clip.dataset { layout = "tar", root = "/" } end, "layout must be", "an unknown layout")
+tap.raises(function() clip.dataset("folders", { root = tree, clases = {} }) end, "clases",
+           "a misspelt option")
+tap.raises(function() clip.dataset("folders", { root = tree, alpha = "black" }) end, "alpha",
+           "an unknown alpha")
+tap.raises(function() clip.dataset("folders", { root = tree, split = "x" }) end, "no splits",
+           "a split of none")
+tap.raises(function() clip.dataset { layout = "tar", root = "/" } end, "layout must be",
+           "an unknown layout")
 tap.raises(function() clip.dataset(file, {}) end, "--data", "a file without a root asks for it")
-tap.raises(function() clip.dataset(tap.write("sets/bad.lua", "return {")) end, "bad.lua:1", "a file with a syntax error")
-tap.raises(function() clip.dataset(tap.write("sets/none.lua", "")) end, "does not return a table", "a file that gives nothing")
+tap.raises(function() clip.dataset(tap.write("sets/bad.lua", "return {")) end, "bad.lua:1",
+           "a file with a syntax error")
+tap.raises(function() clip.dataset(tap.write("sets/none.lua", "")) end, "does not return a table",
+           "a file that gives nothing")
 tap.done()

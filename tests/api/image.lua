@@ -33,7 +33,8 @@ tap.has(message, "truncated", "and a message that tells why")
 none, message = clip.image(golden)
 tap.is(none, nil, "a directory is nil")
 
-tap.raises(function() clip.image { width = 2, height = 2, pixels = "\1" } end, "bytes", "too few pixels")
+tap.raises(function() clip.image { width = 2, height = 2, pixels = "\1" } end, "bytes",
+           "too few pixels")
 tap.raises(function() clip.image { width = 0, height = 2, pixels = "" } end, "width", "no width")
 tap.raises(function() clip.image { width = 1, height = 1, channels = 2, pixels = "ab" } end,
            "channels", "two channels")

@@ -25,7 +25,8 @@ tap.near(mean[1][1], 2 / 3, 1e-7, "mean, first column")
 tap.near(mean[1][2], 1.5, 1e-7, "mean, second column")
 
 local s = m:similarity(clip.matrix { { 1, 0 }, { 1, 1 } })
-tap.is(s.rows .. " " .. s.cols, "3 2", "similarity has a row for each row and a column for each other")
+tap.is(s.rows .. " " .. s.cols, "3 2",
+       "similarity has a row for each row and a column for each other")
 tap.is(s[1][2], 7.0, "similarity is the dot product")
 tap.is(s[3][2], -0.5, "similarity of the last row")
 

@@ -37,7 +37,8 @@ for i = 1, #embeds do
 end
 tap.ok(worst < 2e-5, "encode_text gives the library's embeddings", "worst " .. worst)
 
-tap.ok(reference:encode_text("cat") == reference:encode_text { "cat" }, "one text, or a list of one")
+tap.ok(reference:encode_text("cat") == reference:encode_text { "cat" },
+       "one text, or a list of one")
 tap.ok(reference:encode_text { "cat", "dog" }:slice(2, 2) == reference:encode_text "dog",
        "a row does not depend on its neighbours")
 tap.is(#reference:encode_text {}, 0, "no texts give no rows")
@@ -59,16 +60,21 @@ local broken, faults = pocket:encode_image { path, golden .. "images/broken/empt
 tap.is(broken[2][1] ~= broken[2][1], true, "a broken picture is a row of NaN")
 tap.has(faults and faults[2], "empty.png", "and its problem names the file")
 local _, _, pixels = pocket:encode_image(path, { pixels = true })
-tap.is(pixels.cols, 3 * pocket.image_size[1] * pocket.image_size[2], "pixels are what the tower saw")
+tap.is(pixels.cols, 3 * pocket.image_size[1] * pocket.image_size[2],
+       "pixels are what the tower saw")
 
-tap.raises(function() clip.model("no-such-model") end, "pocket", "an unknown name lists those embedded")
-tap.raises(function() clip.model("/nowhere/at/all") end, "/nowhere/at/all", "a missing directory is named")
-tap.raises(function() clip.model(golden .. "images") end, "golden/images", "a directory without a checkpoint is named")
+tap.raises(function() clip.model("no-such-model") end, "pocket",
+           "an unknown name lists those embedded")
+tap.raises(function() clip.model("/nowhere/at/all") end, "/nowhere/at/all",
+           "a missing directory is named")
+tap.raises(function() clip.model(golden .. "images") end, "golden/images",
+           "a directory without a checkpoint is named")
 tap.raises(function() clip.model(42) end, "number", "a number is no model")
 tap.raises(function() pocket:encode_text { 1 } end, "text 1", "a number is no text")
 tap.raises(function() pocket:encode_image { {} } end, "width", "an empty table is no picture")
 tap.raises(function() pocket:encode_image { true } end, "picture 1", "a boolean is no picture")
-tap.raises(function() pocket:encode_image({}, { threads = "two" }) end, "threads", "threads must be a number")
+tap.raises(function() pocket:encode_image({}, { threads = "two" }) end, "threads",
+           "threads must be a number")
 tap.raises(function() pocket:tokenize(nil) end, "string expected", "tokenize needs a text")
 
 reference:close()

@@ -5,11 +5,14 @@ local clip = require "clipeval"
 
 local function texts(prompts, class) return table.concat(prompts:texts(class), "|") end
 
-tap.is(texts(clip.prompts { "a {}", "the {c}!" }, "cat"), "a cat|the cat!", "{} and {c} are the class")
-tap.is(texts(clip.prompts "a {} and a {}", "cat"), "a cat and a cat", "one template, twice the class")
+tap.is(texts(clip.prompts { "a {}", "the {c}!" }, "cat"), "a cat|the cat!",
+       "{} and {c} are the class")
+tap.is(texts(clip.prompts "a {} and a {}", "cat"), "a cat and a cat",
+       "one template, twice the class")
 tap.is(texts(clip.prompts "a {}", "50% %1"), "a 50% %1", "a class name is taken as it is")
 tap.is(texts(clip.prompts { function(c) return c:upper() end }, "cat"), "CAT", "a function")
-tap.is(texts(clip.prompts { function(c) return { c, c .. "s" } end, "x {}" }, "cat"), "cat|cats|x cat",
+tap.is(texts(clip.prompts { function(c) return { c, c .. "s" } end, "x {}" }, "cat"),
+       "cat|cats|x cat",
        "a function may give a list")
 
 local five = clip.prompts "five_plain"
@@ -25,12 +28,17 @@ tap.is(#(five + { "again {}" }), 6, "a list can be added")
 local file = tap.write("prompts/own.lua", 'return { templates = { "own {}" } }')
 tap.is(clip.prompts(file).name, "own", "a file, named after itself")
 
-tap.raises(function() clip.prompts "no_such" end, "five_plain", "an unknown name lists those there are")
-tap.raises(function() clip.prompts { "no place" } end, "no place", "a template without a place for the class")
+tap.raises(function() clip.prompts "no_such" end, "five_plain",
+           "an unknown name lists those there are")
+tap.raises(function() clip.prompts { "no place" } end, "no place",
+           "a template without a place for the class")
 tap.raises(function() clip.prompts {} end, "needs a list", "no templates")
 tap.raises(function() clip.prompts { 1 } end, "a string or a function", "a number is no template")
-tap.raises(function() clip.prompts { templates = { "{}" }, nmae = "x" } end, "nmae", "a misspelt field")
-tap.raises(function() clip.prompts { function() return 1 end }:texts "cat" end, "number", "a function that gives no text")
-tap.raises(function() clip.prompts "/nowhere/p.lua" end, "/nowhere/p.lua", "a missing file is named")
+tap.raises(function() clip.prompts { templates = { "{}" }, nmae = "x" } end, "nmae",
+           "a misspelt field")
+tap.raises(function() clip.prompts { function() return 1 end }:texts "cat" end, "number",
+           "a function that gives no text")
+tap.raises(function() clip.prompts "/nowhere/p.lua" end, "/nowhere/p.lua",
+           "a missing file is named")
 tap.raises(function() clip.prompts(nil) end, "nil", "nil is no list")
 tap.done()

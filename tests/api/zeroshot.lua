@@ -61,13 +61,15 @@ end
 tap.is(#result.class_figures, 6, "figures for each class")
 tap.is(result.n .. " " .. #result.problems .. " " .. result.texts, "60 0 12", "counts")
 for _, m in ipairs(result.metrics) do
-  tap.ok(m.ci_low <= m.value and m.value <= m.ci_high and m.n == 60, m.metric .. " lies in its interval")
+  tap.ok(m.ci_low <= m.value and m.value <= m.ci_high and m.n == 60,
+         m.metric .. " lies in its interval")
 end
 tap.near(result.metrics[2].chance, 5 / 6, 1e-12, "chance of acc@5 among 6")
 tap.has(tostring(result), "acc@1", "tostring is the table")
 
 -- classes, metrics, samples
-local renamed = clip.zeroshot { model = model, dataset = data, prompts = "{}", metrics = { "acc@2" },
+local renamed = clip.zeroshot { model = model, dataset = data, prompts = "{}",
+                                metrics = { "acc@2" },
                                 classes = { "a", "b", "c", "d", "e", "f" } }
 tap.is(#renamed.metrics .. renamed.metrics[1].metric, "1acc@2", "only the metrics asked for")
 tap.is(renamed.predictions[1].target, "a", "classes can be renamed")

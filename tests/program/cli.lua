@@ -5,7 +5,8 @@ local tap = require "tap"
 local function check(words, code, out, err, name)
   local got, stdout, stderr = tap.clipeval(table.unpack(words))
   tap.is(got, code, name)
-  if out then tap.has(stdout, out, name .. ": stdout") else tap.is(stdout, "", name .. ": no stdout") end
+  if out then tap.has(stdout, out, name .. ": stdout") else tap.is(stdout, "",
+                                                                   name .. ": no stdout") end
   if err then
     tap.has(stderr, err, name .. ": stderr")
     tap.is(select(2, stderr:gsub("\n", "")), 1, name .. ": one line")
@@ -25,25 +26,30 @@ check({}, 2, nil, "run, encode, list", "no verb")
 check({ "evaluate" }, 2, nil, "'evaluate' is no verb", "an unknown verb lists those there are")
 check({ "run" }, 2, nil, "SCRIPT is missing", "run without a script")
 check({ "run", "a.lua", "b.lua" }, 2, nil, "too many: 'b.lua'", "two scripts")
-check({ "run", "--treads", "2", "x.lua" }, 2, nil, "--treads (did you mean --threads?)", "a misspelt option")
+check({ "run", "--treads", "2", "x.lua" }, 2, nil, "--treads (did you mean --threads?)",
+      "a misspelt option")
 check({ "run", "--frobnicate" }, 2, nil, "run --help", "an option like no other")
 check({ "run", "-x" }, 2, nil, "-x is no option", "an unknown letter")
 check({ "run", "--limit" }, 2, nil, "--limit needs a value", "an option without its value")
 check({ "run", "--limit=many", "x.lua" }, 2, nil, "'many'", "a limit that is no number")
 check({ "run", "--limit", "0", "x.lua" }, 2, nil, "from 1", "a limit of 0")
 check({ "run", "--threads", "-1", "x.lua" }, 2, nil, "from 1", "negative threads")
-check({ "run", "--seed", "99999999999999999999", "x.lua" }, 2, nil, "--seed", "a seed that overflows")
-check({ "run", "--precision", "int8", "x.lua" }, 2, nil, "only be fp32", "a precision of later versions")
+check({ "run", "--seed", "99999999999999999999", "x.lua" }, 2, nil, "--seed",
+      "a seed that overflows")
+check({ "run", "--precision", "int8", "x.lua" }, 2, nil, "only be fp32",
+      "a precision of later versions")
 check({ "run", "--quiet=1", "x.lua" }, 2, nil, "takes no value", "a flag with a value")
 check({ "run", "-o", "novalue", "x.lua" }, 2, nil, "KEY=VALUE", "-o without =")
 check({ "run", "-o", "model=x", "x.lua" }, 2, nil, "--model", "-o for what is an option")
-check({ "run", "--images", "x", "x.lua" }, 2, nil, "unknown option --images", "another verb's option")
+check({ "run", "--images", "x", "x.lua" }, 2, nil, "unknown option --images",
+      "another verb's option")
 check({ "run", "no_such.lua" }, 3, nil, "no_such.lua: no such script", "a script that is not there")
 check({ "list", "nothing" }, 2, nil, "datasets, evals, models, prompts", "nothing to list")
 check({ "list", "models" }, 0, "pocket", nil, "list models")
 check({ "list", "datasets" }, 0, "fashion_mnist", nil, "list datasets")
 check({ "list", "prompts" }, 0, "five_plain", nil, "list prompts")
-check({ "list", "evals" }, 0, "which of ten pieces of clothing", nil, "list evals tells what each shows")
+check({ "list", "evals" }, 0, "which of ten pieces of clothing", nil,
+      "list evals tells what each shows")
 
 -- what the script sees
 tap.write("see.lua", [[
@@ -51,23 +57,34 @@ for _, key in ipairs { "model", "data", "limit", "seed", "threads", "precision",
   print(key, arg[key], math.type(arg[key]))
 end
 print(arg[0], #arg)]])
-local _, seen = tap.clipeval("run", "--data=d", "see.lua", "--limit", "5", "-o", "key=a=b", "-oempty=",
+local _, seen = tap.clipeval("run", "--data=d", "see.lua", "--limit", "5", "-o", "key=a=b",
+                             "-oempty=",
                              "--threads", "3", "--model", "m", "--precision=fp32")
-tap.is(seen, "model\tm\tnil\ndata\td\tnil\nlimit\t5\tinteger\nseed\t0\tinteger\nthreads\t3\tinteger\n" ..
+tap.is(seen,
+       "model\tm\tnil\ndata\td\tnil\nlimit\t5\tinteger\nseed\t0\tinteger\nthreads\t3\tinteger\n" ..
        "precision\tfp32\tnil\nkey\ta=b\tnil\nempty\t\tnil\nsee.lua\t0\n", "arg holds every option")
 tap.write("sub/helper.lua", "return 'helped'")
 tap.write("sub/main.lua", "print((require 'helper'))")
-tap.is(select(2, tap.clipeval("run", "sub/main.lua")), "helped\n", "a script requires what lies beside it")
-tap.is(tap.exists(tap.directory() .. "/runs/see-m-1/report.csv"), false, "a plain script writes no run directory")
+tap.is(select(2, tap.clipeval("run", "sub/main.lua")), "helped\n",
+       "a script requires what lies beside it")
+tap.write("sub/mine.lua", "return { templates = { 'my {}' } }")
+tap.write("sub/uses.lua", "print(require 'clipeval'.prompts('mine.lua').name)")
+tap.is(select(2, tap.clipeval("run", "sub/uses.lua")), "mine\n",
+       "and finds prompts and datasets there")
+tap.is(tap.exists(tap.directory() .. "/runs/see-m-1/report.csv"), false,
+       "a plain script writes no run directory")
 
 -- the share directory
 tap.write("share/datasets/x.lua", "return {}")
 tap.write("share/eval/hello.lua", "-- Says hello.\nprint 'hello'")
-tap.is(select(2, tap.shell("CLIPEVAL_SHARE=share " .. tap.quote(arg.bin) .. " run hello")), "hello\n",
+tap.is(select(2, tap.shell("CLIPEVAL_SHARE=share " .. tap.quote(arg.bin) .. " run hello")),
+       "hello\n",
        "SCRIPT is looked up in eval/, with or without .lua")
-tap.has(select(2, tap.shell("CLIPEVAL_SHARE=share " .. tap.quote(arg.bin) .. " list evals")), "Says hello.",
+tap.has(select(2, tap.shell("CLIPEVAL_SHARE=share " .. tap.quote(arg.bin) .. " list evals")),
+        "Says hello.",
         "CLIPEVAL_SHARE says where that is")
-tap.is(tap.shell(tap.quote(arg.bin) .. " --version >/dev/full"), 3, "stdout that cannot be written is a fault")
+tap.is(tap.shell(tap.quote(arg.bin) .. " --version >/dev/full"), 3,
+       "stdout that cannot be written is a fault")
 
 -- kernels
 local plain = tap.quote(arg.bin) .. " --version"

@@ -16,31 +16,39 @@ end
 
 local list = tap.write("list", images .. "rgb-33x32.png\n" .. images .. "rgba.png\n")
 local texts = tap.write("texts", "a cat\n\nа кот\r\nthe end")
-local code, stdout, stderr = tap.clipeval("encode", "--images", list, "--texts", texts, "--inputs", "-o", "all.st")
+local code, stdout, stderr = tap.clipeval("encode", "--images", list, "--texts", texts, "--inputs",
+                                          "-o", "all.st")
 tap.is(code .. stdout .. stderr, "0", "nothing but the file")
 local t, size = tap.tensors(tap.directory() .. "/all.st")
 tap.is(t.image_embeds.shape .. " " .. t.image_embeds.dtype, ("2,%d F32"):format(d), "image_embeds")
-tap.is(t.text_embeds.shape, ("4,%d"):format(d), "text_embeds: a row for each line, also an empty one")
+tap.is(t.text_embeds.shape, ("4,%d"):format(d),
+       "text_embeds: a row for each line, also an empty one")
 tap.is(t.pixel_values.shape, ("2,3,%d,%d"):format(h, w), "pixel_values")
 tap.is(t.input_ids.shape .. " " .. t.input_ids.dtype, ("4,%d I64"):format(context), "input_ids")
 local numbers = 2 * d + 4 * d + 2 * 3 * h * w
-tap.is(size - numbers * 4 - 4 * context * 8, string.unpack("<I8", tap.read(tap.directory() .. "/all.st")) + 8,
+tap.is(size - numbers * 4 - 4 * context * 8,
+       string.unpack("<I8", tap.read(tap.directory() .. "/all.st")) + 8,
        "no byte too many")
-is_row(t.image_embeds, 1, model:encode_image(images .. "rgba.png")[1], "a picture's row is its embedding")
-is_row(t.text_embeds, 2, model:encode_text("а кот")[1], "a text's row is its embedding, without the carriage return")
+is_row(t.image_embeds, 1, model:encode_image(images .. "rgba.png")[1],
+       "a picture's row is its embedding")
+is_row(t.text_embeds, 2, model:encode_text("а кот")[1],
+       "a text's row is its embedding, without the carriage return")
 is_row(t.text_embeds, 1, model:encode_text("")[1], "the empty text as well")
 local ids = model:tokenize("the end")
-is_row({ at = function(i) return t.input_ids.at(3 * context + i) end }, 0, ids, "input_ids are those of tokenize")
+is_row({ at = function(i) return t.input_ids.at(3 * context + i) end }, 0, ids,
+       "input_ids are those of tokenize")
 local _, _, pixels = model:encode_image(images .. "rgb-33x32.png", { pixels = true })
 is_row(t.pixel_values, 0, pixels[1], "pixel_values are what the tower saw")
 
 tap.clipeval("encode", "--images", list, "-o", "plain.st", "--threads", "1")
 local plain = tap.tensors(tap.directory() .. "/plain.st")
 tap.is(plain.text_embeds, nil, "only what was asked for")
-is_row(plain.image_embeds, 0, model:encode_image(images .. "rgb-33x32.png")[1], "the same with one thread")
+is_row(plain.image_embeds, 0, model:encode_image(images .. "rgb-33x32.png")[1],
+       "the same with one thread")
 tap.clipeval("encode", "--images", list, "--normalize", "--alpha", "white", "--output=unit.st")
 local unit = tap.tensors(tap.directory() .. "/unit.st")
-is_row(unit.image_embeds, 1, model:encode_image(images .. "rgba.png", { alpha = "white" }):normalize()[1],
+is_row(unit.image_embeds, 1,
+       model:encode_image(images .. "rgba.png", { alpha = "white" }):normalize()[1],
        "--normalize and --alpha white")
 
 -- JSON lines and standard input
@@ -50,21 +58,26 @@ local json = tap.tensors(tap.directory() .. "/json.st").text_embeds
 is_row(json, 0, model:encode_text("two\nlines")[1], "a JSON string may hold a newline")
 is_row(json, 1, model:encode_text("a cat")[1], "and escapes")
 tap.shell("printf 'a cat\\n' | " .. tap.quote(arg.bin) .. " encode --texts - -o in.st")
-is_row(tap.tensors(tap.directory() .. "/in.st").text_embeds, 0, model:encode_text("a cat")[1], "- is standard input")
+is_row(tap.tensors(tap.directory() .. "/in.st").text_embeds, 0, model:encode_text("a cat")[1],
+       "- is standard input")
 tap.write("none", "")
 tap.is(tap.clipeval("encode", "--texts", "none", "-o", "none.st"), 0, "an empty list")
-tap.is(tap.tensors(tap.directory() .. "/none.st").text_embeds.shape, ("0,%d"):format(d), "gives no rows")
+tap.is(tap.tensors(tap.directory() .. "/none.st").text_embeds.shape, ("0,%d"):format(d),
+       "gives no rows")
 
 -- what cannot be read
-tap.write("mixed", images .. "broken/empty.png\n" .. images .. "rgb-33x32.png\n/nowhere.png\n" .. images .. "\n")
+tap.write("mixed", table.concat({ images .. "broken/empty.png", images .. "rgb-33x32.png",
+                                  "/nowhere.png", images, "" }, "\n"))
 code, stdout, stderr = tap.clipeval("encode", "--images", "mixed", "-o", "mixed.st", "--inputs")
 tap.is(code, 3, "pictures that cannot be read: exit code 3")
 tap.is(select(2, stderr:gsub("\n", "")), 3, "a line on stderr for each")
 tap.has(stderr, "mixed:3: /nowhere.png: No such file", "that names the list's line and the file")
 local mixed = tap.tensors(tap.directory() .. "/mixed.st")
 local nan = mixed.image_embeds.at(0)
-tap.ok(nan ~= nan and mixed.pixel_values.at(3 * 3 * w * h) ~= mixed.pixel_values.at(3 * 3 * w * h), "their rows are NaN")
-is_row(mixed.image_embeds, 1, model:encode_image(images .. "rgb-33x32.png")[1], "the others are there")
+tap.ok(nan ~= nan and mixed.pixel_values.at(3 * 3 * w * h) ~= mixed.pixel_values.at(3 * 3 * w * h),
+       "their rows are NaN")
+is_row(mixed.image_embeds, 1, model:encode_image(images .. "rgb-33x32.png")[1],
+       "the others are there")
 tap.write("latin", "fine\n\xe9t\xe9\n")
 code, stdout, stderr = tap.clipeval("encode", "--texts", "latin", "-o", "latin.st")
 tap.is(code, 3, "a text that is not UTF-8: exit code 3")

@@ -7,7 +7,8 @@ local function fault(script, message, name, lines)
   local code, _, stderr = tap.clipeval("run", "fault.lua", "--quiet")
   tap.is(code, 3, name .. ": exit code 3")
   tap.has(stderr, message, name)
-  tap.ok(select(2, stderr:gsub("\n", "")) <= (lines or 1), name .. ": no more lines than it takes", stderr)
+  tap.ok(select(2, stderr:gsub("\n", "")) <= (lines or 1), name .. ": no more lines than it takes",
+         stderr)
   tap.is(stderr:find("%[C%]") or stderr:find("0x%x+") or stderr:find("clipeval%.%l+:"), nil,
          name .. ": nothing of our own inside")
   tap.is(tap.exists(tap.directory() .. "/runs"), false, name .. ": no run directory")
@@ -18,15 +19,18 @@ fault("\n\27Lua", "fault.lua:2:", "binary rubbish")
 fault("\27LuaR", "fault.lua", "a compiled chunk is not loaded")
 fault("\nerror('no ' .. 'luck')", "clipeval: fault.lua:2: no luck\n", "a script that raises")
 fault("error { code = 1 }", "(a table was raised)", "a table as an error")
-fault("error(setmetatable({}, { __tostring = function() return 'odd' end }))", "clipeval: odd", "an error that has a text")
+fault("error(setmetatable({}, { __tostring = function() return 'odd' end }))", "clipeval: odd",
+      "an error that has a text")
 fault("error()", "nil", "nil as an error")
 fault("local t = nil\nprint(t.x)", "fault.lua:2: attempt to index a nil value", "a nil is indexed")
 fault("local function inner() error 'deep' end\nlocal function outer() inner() end\nouter()",
       "fault.lua:2: in ", "a fault in a function shows its callers", 4)
 fault("local clip = require 'clipeval'\nclip.matrix { { 1 } }:topk('x')",
       "fault.lua:2: bad argument #1 to 'topk' (number expected, got string)", "misuse of an object")
-fault("local clip = require 'clipeval'\nclip.model 'nope'", "fault.lua:2: no model 'nope'", "an unknown model")
-fault("local clip = require 'clipeval'\n\nclip.zeroshot { model = clip.model(), dataset = 'nope', prompts = '{}' }",
+fault("local clip = require 'clipeval'\nclip.model 'nope'", "fault.lua:2: no model 'nope'",
+      "an unknown model")
+fault("local clip = require 'clipeval'\n\nclip.zeroshot { model = clip.model(), " ..
+      "dataset = 'nope', prompts = '{}' }",
       "fault.lua:3: no dataset 'nope'", "misuse found in our own Lua points at the script")
 fault("require 'nothing_such'", "nothing_such", "a module that is not there", 20)
 fault("local function f() return f() + 1 end f()", "stack overflow", "endless recursion", 12)
@@ -48,6 +52,7 @@ local function bad_model(name, files, message)
 end
 bad_model("json", { ["config.json"] = "{", ["model.safetensors"] = "" }, "bad/json/config.json")
 bad_model("empty", { ["notes.txt"] = "" }, "bad/empty")
-bad_model("short", { ["open_clip_config.json"] = tap.read(arg.source .. "/models/pocket/open_clip_config.json"),
+local config = tap.read(arg.source .. "/models/pocket/open_clip_config.json")
+bad_model("short", { ["open_clip_config.json"] = config,
                      ["open_clip_model.safetensors"] = "\8\0\0" }, "open_clip_model.safetensors")
 tap.done()

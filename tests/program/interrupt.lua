@@ -25,9 +25,12 @@ tap.is(interrupt(READY .. "while true do pcall(function() while true do end end)
        "an endless loop that catches errors")
 tap.is(interrupt(READY .. "string.rep('x', 100):gsub('', function() while true do end end)"), 130,
        "an endless loop inside a library function")
-tap.is(interrupt(READY .. "coroutine.wrap(function() while true do pcall(function() while true do end end) end end)()"), 130,
+tap.is(interrupt(READY .. [[
+coroutine.wrap(function()
+  while true do pcall(function() while true do end end) end
+end)()]]), 130,
        "an endless loop inside a coroutine")
-tap.is(interrupt(READY .. "setmetatable({}, {__gc = function() end}) repeat local t = {} until false"), 130,
+tap.is(interrupt(READY .. "repeat setmetatable({}, { __gc = function() end }) until false"), 130,
        "an endless loop that makes garbage")
 
 local EVALUATE = [[
@@ -38,10 +41,13 @@ local function evaluate(data)
 end
 local first = evaluate("folders:" .. arg.data)
 ]]
-code, stdout = interrupt(EVALUATE .. READY .. "while true do end", "--data", tree, "--out", "between")
+code, stdout = interrupt(EVALUATE .. READY .. "while true do end", "--data", tree, "--out",
+                         "between")
 tap.is(code, 130, "after one evaluation: exit code 130")
-tap.is(stdout, "clipeval: interrupted; what was finished is in between\n", "after one evaluation: says where it is")
-tap.is(#clip.csv(tap.directory() .. "/between/predictions.csv"), 61, "after one evaluation: all of it")
+tap.is(stdout, "clipeval: interrupted; what was finished is in between\n",
+       "after one evaluation: says where it is")
+tap.is(#clip.csv(tap.directory() .. "/between/predictions.csv"), 61,
+       "after one evaluation: all of it")
 
 code, stdout = interrupt(EVALUATE .. [[
 local items, paths = {}, first.dataset.items
@@ -54,7 +60,8 @@ tap.is(code, 130, "amid an evaluation: exit code 130")
 local rows = clip.csv(tap.directory() .. "/amid/predictions.csv")
 local partial = 0
 for _, row in ipairs(rows or {}) do partial = partial + (row[1] == "2" and 1 or 0) end
-tap.ok(partial > 0 and partial < 200000, "amid an evaluation: the predictions so far", partial .. " rows")
+tap.ok(partial > 0 and partial < 200000, "amid an evaluation: the predictions so far",
+       partial .. " rows")
 local json = clip.json(tap.read(tap.directory() .. "/amid/run.json"))
 tap.is(json.interrupted, true, "amid an evaluation: run.json says so")
 tap.is(json.evaluations[2].finished, false, "amid an evaluation: and which was not finished")

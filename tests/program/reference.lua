@@ -22,7 +22,8 @@ return clip.zeroshot {
 
 local function evaluate(layout, data, prefix)
   local code, stdout, stderr = tap.clipeval("run", "eval.lua", "--quiet", "--model", model,
-                                            "--data", data, "-o", "layout=" .. layout, "--out", layout)
+                                            "--data", data, "--out", layout,
+                                            "-o", "layout=" .. layout)
   tap.is(code, 0, layout .. ": done")
   tap.is(stderr, "", layout .. ": nothing on stderr")
   tap.has(stdout, "written to " .. layout, layout .. ": says where it wrote")

@@ -8,7 +8,9 @@ local CSVS = { "report.csv", "classes.csv", "predictions.csv", "problems.csv" }
 
 local function read_run(name)
   local texts = {}
-  for i, file in ipairs(CSVS) do texts[i] = tap.read(("%s/%s/%s"):format(tap.directory(), name, file)) end
+  for i, file in ipairs(CSVS) do
+    texts[i] = tap.read(("%s/%s/%s"):format(tap.directory(), name, file))
+  end
   return table.concat(texts, "\n---\n"), texts
 end
 
@@ -26,32 +28,40 @@ tap.shell(("cp -r %s tree && cp %s tree/disc/empty.png && cp %s tree/ring/text.j
   tap.quote(golden .. "images/broken/text.jpg")))
 
 local one, files = run("one", "folders.lua", "--data", tree, "--threads", "1")
-tap.is(run("three", "folders.lua", "--data", tree, "--threads", "3"), one, "the same bytes with more threads")
-tap.shell("mkdir moved && cd tree && ls -r | while read d; do cp -r \"$d\" ../moved/; done && mv ../moved ../else")
-tap.is(run("moved", "folders.lua", "--data", tap.directory() .. "/else", "-o", "prompts=a_photo"):gsub(",else,", ",tree,"),
+tap.is(run("three", "folders.lua", "--data", tree, "--threads", "3"), one,
+       "the same bytes with more threads")
+tap.shell([[mkdir else && cd tree && ls -r | while read d; do cp -r "$d" ../else/; done]])
+local moved = run("moved", "folders.lua", "--data", tap.directory() .. "/else")
+tap.is(moved:gsub(",else,", ",tree,"),
        one, "the same bytes wherever the data lies, in whatever order on the disk")
 
 -- the files
-local function rows(name, i) return clip.csv(("%s/%s/%s"):format(tap.directory(), name, CSVS[i])) end
-tap.is(files[1]:match("^[^\n]*"), "model,model_sha256,precision,dataset,dataset_version,split,task,prompts," ..
+local function rows(name,
+                    i) return clip.csv(("%s/%s/%s"):format(tap.directory(), name, CSVS[i])) end
+tap.is(files[1]:match("^[^\n]*"),
+       "model,model_sha256,precision,dataset,dataset_version,split,task,prompts," ..
        "prompts_sha256,metric,value,ci_low,ci_high,n", "report.csv: columns")
 local report = {}
 for _, row in ipairs(rows("one", 1)) do report[row[10]] = row end
-tap.is(table.concat(report["acc@1"], ",", 3, 8), "fp32,tree,,all,zeroshot,a_photo", "report.csv: what was evaluated")
+tap.is(table.concat(report["acc@1"], ",", 3, 8), "fp32,tree,,all,zeroshot,a_photo",
+       "report.csv: what was evaluated")
 tap.is(report["acc@1"][14], "62", "report.csv: n counts pictures that cannot be read")
-tap.is(report.unreadable[11] .. "," .. report.unreadable[12] .. "," .. report.unreadable[14], "2,,62",
+tap.is(report.unreadable[11] .. "," .. report.unreadable[12] .. "," .. report.unreadable[14],
+       "2,,62",
        "report.csv: and their count is a row")
 tap.is(report.ties[11] .. report.truncated_texts[11] .. " " .. report.truncated_texts[14], "00 6",
        "report.csv: ties and texts that were cut")
 tap.is(#report["acc@1"][2] .. " " .. #report["acc@1"][9], "64 64", "report.csv: hashes")
 local problems = rows("one", 4)
 tap.is(#problems, 3, "problems.csv: a row for each")
-tap.is(problems[2][1] .. " " .. problems[3][1], "disc/empty.png ring/text.jpg", "problems.csv: by id")
+tap.is(problems[2][1] .. " " .. problems[3][1], "disc/empty.png ring/text.jpg",
+       "problems.csv: by id")
 tap.is(files[4]:find(tap.directory(), 1, true), nil, "problems.csv: no place of this machine")
 local hits = 0
 for i, row in ipairs(rows("one", 3)) do
   if row[1] == "disc/empty.png" then
-    tap.is(table.concat(row, ","), "disc/empty.png,disc,,,,", "predictions.csv: nothing for a broken picture")
+    tap.is(table.concat(row, ","), "disc/empty.png,disc,,,,",
+           "predictions.csv: nothing for a broken picture")
   end
   hits = hits + (row[4] == "1" and 1 or 0)
 end
@@ -66,15 +76,19 @@ tap.is(json.evaluations[1].model.sha256, report["acc@1"][2], "run.json: the mode
 tap.is(json.evaluations[1].prompts.templates[1], "a photo of a {}.", "run.json: the templates")
 tap.is(json.interrupted, false, "run.json: not interrupted")
 tap.is(json.options.threads, 1, "run.json: the options")
-tap.is(json.build.blas and json.build.engine and json.build.decoders and true, true, "run.json: the build")
+tap.is(json.build.blas and json.build.engine and json.build.decoders and true, true,
+       "run.json: the build")
 
 -- samples
 local sample = run("sample", "folders.lua", "--data", tree, "--limit", "20", "--seed", "3")
-tap.is(run("again", "folders.lua", "--data", tree, "--limit", "20", "--seed", "3"), sample, "a sample can be had again")
+tap.is(run("again", "folders.lua", "--data", tree, "--limit", "20", "--seed", "3"), sample,
+       "a sample can be had again")
 local all = {}
 for _, row in ipairs(rows("one", 3)) do all[table.concat(row, ",")] = true end
 local found = 0
-for i, row in ipairs(rows("sample", 3)) do found = found + (all[table.concat(row, ",")] and 1 or 0) end
+for _, row in ipairs(rows("sample", 3)) do
+  found = found + (all[table.concat(row, ",")] and 1 or 0)
+end
 tap.is(found, 21, "each row of a sample is a row of the whole")
 
 -- alpha over white
@@ -97,8 +111,10 @@ tap.is(rows("suite", 3)[1][1] .. rows("suite", 3)[2][1] .. rows("suite", 3)[125]
 -- where it goes
 tap.clipeval("run", "--quiet", "folders.lua", "--data", tree, "--limit", "5")
 tap.clipeval("run", "--quiet", "folders.lua", "--data", tree, "--limit", "5")
-tap.ok(tap.exists(tap.directory() .. "/runs/folders-pocket-2/report.csv"), "runs/SCRIPT-MODEL-N unless said")
-local code, stdout, stderr = tap.clipeval("run", "folders.lua", "--data", "/nowhere", "--out", "one")
+tap.ok(tap.exists(tap.directory() .. "/runs/folders-pocket-2/report.csv"),
+       "runs/SCRIPT-MODEL-N unless said")
+local code, stdout, stderr = tap.clipeval("run", "folders.lua", "--data", "/nowhere", "--out",
+                                          "one")
 tap.is(code, 2, "an output directory that exists: exit code 2, before anything is looked at")
 tap.has(stderr, "one: already exists", "and one line")
 tap.is(read_run("one"), one, "and it stays what it was")
@@ -127,7 +143,8 @@ wrong("manifest.lua", tap.write("quote.csv", "path,label\na,\"b\n"), "quote.csv:
 
 -- a full disk
 if tap.shell("mkdir small && mount -t tmpfs -o size=16k none small") == 0 then
-  code, stdout, stderr = tap.clipeval("run", "--quiet", "folders.lua", "--data", tree, "--out", "small/run")
+  code, stdout, stderr = tap.clipeval("run", "--quiet", "folders.lua", "--data", tree, "--out",
+                                      "small/run")
   tap.shell("ls -A small > left; umount small")
   tap.is(code, 3, "a full disk: exit code 3")
   tap.has(stderr, "No space left", "a full disk: told")
