@@ -174,9 +174,9 @@ static char decoders[160];
 static void name_decoders(void) {
     int webp = WebPGetDecoderVersion(); /* 0xMMmmrr */
     snprintf(decoders, sizeof decoders,
-             "libpng %s, libjpeg-turbo %s, libwebp %d.%d.%d, giflib %s", ce_png_version(),
-             ce_jpeg_version(), webp >> 16 & 255, webp >> 8 & 255, webp & 255,
-             ce_gif_version());
+             "libpng %s, libjpeg-turbo %s, libwebp %d.%d.%d, giflib %s, stb_image %s",
+             ce_png_version(), ce_jpeg_version(), webp >> 16 & 255, webp >> 8 & 255,
+             webp & 255, ce_gif_version(), ce_stb_version());
 }
 
 const char *ce_image_decoders(void) {

@@ -36,7 +36,9 @@ typedef enum ce_alpha {
 /* Reads and decodes `path`: PNG, JPEG, WebP, GIF (first frame), BMP, PNM or TGA, told
  * apart by content. On failure `out` is empty and needs no free.
  * CE_EIO: not readable, a directory. CE_EFORMAT: not a picture, truncated, too large.
- * CE_EUNSUPPORTED: a known format that is not decoded here (TIFF, AVIF, ...). */
+ * CE_EUNSUPPORTED: a known format that is not decoded here (TIFF, AVIF, ..., and what
+ * stb_image does not read as Pillow does: BMP with run-length coding, of 16 bits, or of 24
+ * with masks; TGA of 1 bit, or of 16 over white). */
 int ce_image_load(ce_image *out, const char *path, ce_alpha alpha, ce_error *err);
 
 /* The same from memory; `name` stands for the path in messages. */

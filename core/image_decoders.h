@@ -20,9 +20,9 @@ int ce_decode_png(ce_image *out, const ce_source *src, ce_error *err);  /* libpn
 int ce_decode_jpeg(ce_image *out, const ce_source *src, ce_error *err); /* libjpeg-turbo */
 int ce_decode_webp(ce_image *out, const ce_source *src, ce_error *err); /* libwebp */
 int ce_decode_gif(ce_image *out, const ce_source *src, ce_error *err);  /* giflib */
-int ce_decode_bmp(ce_image *out, const ce_source *src, ce_error *err);
-int ce_decode_pnm(ce_image *out, const ce_source *src, ce_error *err);
-int ce_decode_tga(ce_image *out, const ce_source *src, ce_error *err);
+int ce_decode_bmp(ce_image *out, const ce_source *src, ce_error *err);  /* stb_image */
+int ce_decode_pnm(ce_image *out, const ce_source *src, ce_error *err);  /* our own */
+int ce_decode_tga(ce_image *out, const ce_source *src, ce_error *err);  /* stb_image */
 
 /* TGA has no signature: whether the header could be one. */
 bool ce_is_tga(const ce_source *src);
@@ -31,6 +31,7 @@ bool ce_is_tga(const ce_source *src);
 const char *ce_png_version(void);
 const char *ce_jpeg_version(void);
 const char *ce_gif_version(void);
+const char *ce_stb_version(void);
 
 /* Checks the size that a header claims against CE_IMAGE_MAX_PIXELS and allocates the
  * pixels (not cleared). */

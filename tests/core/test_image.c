@@ -258,7 +258,7 @@ static size_t make_bmp(uint8_t *to, int width, int height, int bits, int compres
     return 54 + 4 * colours + size;
 }
 
-static void bmp_rows_runs_and_masks(void **state) {
+static void bmp_rows_and_masks(void **state) {
     (void)state;
     static const uint8_t palette[] = {9, 8, 7, 0, 6, 5, 4, 0, 3, 2, 1, 0};
     static const uint8_t a[] = {7, 8, 9}, b[] = {4, 5, 6}, c[] = {1, 2, 3},
@@ -268,26 +268,62 @@ static void bmp_rows_runs_and_masks(void **state) {
     memcpy(want, a, 3), memcpy(want + 3, black, 3); /* index 15 has no colour */
     memcpy(want + 6, b, 3), memcpy(want + 9, c, 3);
     check_bytes(file, n, CE_ALPHA_DROP, 2, 2, want);
+    check_bytes(file, n - 3, CE_ALPHA_DROP, 2, 2, want); /* no padding behind the last */
     n = make_bmp(file, 2, -2, 4, 0, palette, 3, "\x0f\0\0\0\x12\0\0\0", 8);
     check_bytes(file, n, CE_ALPHA_DROP, 2, 2, want);
-    ce_image none;
-    ce_error err = {0};
-    n = make_bmp(file, 2, 2, 8, 1, palette, 3, "\2\1\0\1", 4); /* one row of two */
-    check_failure(ce_image_decode(&none, file, n, "n", CE_ALPHA_DROP, &err), CE_EFORMAT,
-                  &none, &err, "truncated BMP");
-    /* literals are 3 or more: here in a picture of 3 x 2 */
-    n = make_bmp(file, 3, 2, 8, 1, palette, 3, "\3\1\0\0\0\3\0\2\1\0\0\1", 12);
-    uint8_t six[18];
-    memcpy(six, a, 3), memcpy(six + 3, c, 3), memcpy(six + 6, b, 3);
-    memcpy(six + 9, b, 3), memcpy(six + 12, b, 3), memcpy(six + 15, b, 3);
-    check_bytes(file, n, CE_ALPHA_DROP, 3, 2, six);
-    n = make_bmp(file, 3, 2, 4, 2, palette, 3, "\3\x11\0\0\0\3\x02\x10\0\1", 10);
-    check_bytes(file, n, CE_ALPHA_DROP, 3, 2, six);
-    n = make_bmp(file, 1, 1, 16, 0, palette, 0, "\x1f\x7c\0\0", 4); /* 5-5-5 magenta */
-    check_bytes(file, n, CE_ALPHA_DROP, 1, 1, (uint8_t[]){255, 0, 255});
     n = make_bmp(file, 1, 1, 32, 0, palette, 0, "\1\2\3\0",
                  4); /* a fourth byte, no alpha */
     check_bytes(file, n, CE_ALPHA_WHITE, 1, 1, (uint8_t[]){3, 2, 1});
+    n = make_bmp(file, 1, 1, 24, 0, palette, 1, "\1\2\3", 3); /* a gap before the rows */
+    check_bytes(file, n, CE_ALPHA_DROP, 1, 1, (uint8_t[]){3, 2, 1});
+    /* the masks of red, green, blue: right behind the header, where make_bmp has colours */
+    static const uint8_t masks[] = {0, 0, 0, 255, 0, 0, 255, 0, 0, 255, 0, 0};
+    n = make_bmp(file, 1, 1, 32, 3, masks, 3, "\7\3\2\1", 4);
+    check_bytes(file, n, CE_ALPHA_WHITE, 1, 1, (uint8_t[]){1, 2, 3});
+    memcpy(file + 14 + 40, masks, 12);
+    memcpy(file + 14 + 40 + 12, "\xff\0\0", 4); /* in a header of 56 bytes: and alpha */
+    file[14] = 56, file[10] = 70, file[70] = 0, file[71] = 3, file[72] = 2, file[73] = 1;
+    check_bytes(file, 74, CE_ALPHA_DROP, 1, 1, (uint8_t[]){1, 2, 3});
+    check_bytes(file, 74, CE_ALPHA_WHITE, 1, 1, (uint8_t[]){255, 255, 255});
+}
+
+/* OS/2: a header of 12 bytes, colours of 3. */
+static void an_os2_bmp_has_all_of_its_colours(void **state) {
+    (void)state;
+    static const uint8_t file[] = "BM\0\0\0\0\0\0\0\0\40\0\0\0"
+                                  "\14\0\0\0\3\0\1\0\1\0\1\0"
+                                  "cbafed"
+                                  "\x40\0\0\0";
+    check_bytes(file, sizeof file - 1, CE_ALPHA_DROP, 3, 1, (const uint8_t *)"abcdefabc");
+}
+
+static void check_refusal(const void *file, size_t size, ce_alpha alpha, int code,
+                          const char *says) {
+    ce_image image;
+    ce_error err = {0};
+    int rc = ce_image_decode(&image, file, size, "n", alpha, &err);
+    check_failure(rc, code, &image, &err, says);
+}
+
+/* stb_image has no run-length coding, and levels of 16 bits other than Pillow's. */
+static void bmp_that_is_not_decoded_is_named(void **state) {
+    (void)state;
+    static const uint8_t palette[12] = {0};
+    uint8_t file[256];
+    size_t n = make_bmp(file, 3, 2, 8, 1, palette, 3, "\3\1\0\0\0\3\0\2\1\0\0\1", 12);
+    check_refusal(file, n, CE_ALPHA_DROP, CE_EUNSUPPORTED,
+                  "n: a BMP with run-length coding, which is not decoded here");
+    n = make_bmp(file, 3, 2, 4, 2, palette, 3, "\3\x11\0\0\0\3\x02\x10\0\1", 10);
+    check_refusal(file, n, CE_ALPHA_DROP, CE_EUNSUPPORTED, "run-length coding");
+    n = make_bmp(file, 1, 1, 16, 0, palette, 0, "\x1f\x7c\0\0", 4);
+    check_refusal(file, n, CE_ALPHA_DROP, CE_EUNSUPPORTED,
+                  "n: a BMP with a pixel depth of 16, which is not decoded here");
+    n = make_bmp(file, 1, 1, 32, 3, "\xff\xf\0\0\0\0\xf0\0\0\0\xff", 3, "\0\0\0", 4);
+    check_refusal(file, n, CE_ALPHA_DROP, CE_EUNSUPPORTED, "the colour mask 4095");
+    n = make_bmp(file, 1, 1, 24, 4, palette, 0, "\0\0\0", 4);
+    check_refusal(file, n, CE_ALPHA_DROP, CE_EUNSUPPORTED, "compression 4");
+    n = make_bmp(file, 2, 2, 24, 0, palette, 0, "abcdef\0\0abcde", 13);
+    check_refusal(file, n, CE_ALPHA_DROP, CE_EFORMAT, "n: truncated BMP (67 bytes)");
 }
 
 static void tga_from_every_corner(void **state) {
@@ -309,6 +345,42 @@ static void tga_from_every_corner(void **state) {
         memcpy(run + 18, "\2\1\2\3\x80\4", 6); /* three literals and a run of one */
         check_grey(run, 24, 2, 2, cases[i].want);
     }
+}
+
+/* Colours 254 and 255 of 3 or of 2 bytes: stb_image would look for them elsewhere. */
+static void tga_colours_are_where_the_header_says(void **state) {
+    (void)state;
+    uint8_t file[64] = {
+        [1] = 1, [2] = 1, [3] = 254, [5] = 2, [7] = 24, [12] = 3, [14] = 1, [16] = 8};
+    memcpy(file + 18, "cbafed\377\376\0", 9); /* the last index has no colour */
+    check_bytes(file, 27, CE_ALPHA_DROP, 3, 1, (const uint8_t *)"defabc\0\0\0");
+    file[7] = 16;
+    memcpy(file + 18, "\x04\x04\xff\xff\377\376\0", 7);
+    check_bytes(file, 25, CE_ALPHA_WHITE, 3, 1,
+                (uint8_t[]){255, 255, 255, 8, 0, 32, 0, 0, 0});
+    /* and a map that the picture does not use */
+    file[2] = 2, file[12] = 1, file[16] = 24;
+    memcpy(file + 22, "cba", 3);
+    check_bytes(file, 25, CE_ALPHA_DROP, 1, 1, (const uint8_t *)"abc");
+}
+
+static void tga_that_is_short_or_not_decoded_is_named(void **state) {
+    (void)state;
+    uint8_t file[64] = {[2] = 11, [12] = 4, [14] = 2, [16] = 8};
+    memcpy(file + 18, "\x82\1\3\2\3\4\5\x80\6", 9); /* runs of 3, 4 and 1 */
+    check_grey(file, 27, 4, 2, (uint8_t[]){3, 4, 5, 6, 1, 1, 1, 2});
+    for (size_t size = 18; size < 27; size++)
+        check_refusal(file, size, CE_ALPHA_DROP, CE_EFORMAT, "n: truncated TGA (");
+    file[2] = 3;
+    check_refusal(file, 25, CE_ALPHA_DROP, CE_EFORMAT, "n: truncated TGA (25 bytes)");
+    file[16] = 1;
+    check_refusal(file, 26, CE_ALPHA_DROP, CE_EUNSUPPORTED,
+                  "n: a TGA with a pixel depth of 1, which is not decoded here");
+    file[2] = 2, file[12] = 1, file[14] = 1, file[16] = 16;
+    memcpy(file + 18, "\x04\x84", 2);
+    check_bytes(file, 20, CE_ALPHA_DROP, 1, 1, (uint8_t[]){8, 0, 32});
+    check_refusal(file, 20, CE_ALPHA_WHITE, CE_EUNSUPPORTED,
+                  "n: a TGA of 16 bits, whose transparency is not decoded here");
 }
 
 /* Every colour under every alpha: Pillow's formula in full, for a background of white. */
@@ -573,7 +645,7 @@ static void raw_pixels_are_copied(void **state) {
 static void the_decoders_are_named(void **state) {
     (void)state;
     static const char *const names[] = {"libpng 1.", "libjpeg-turbo ", "libwebp 1.",
-                                        "giflib 5."};
+                                        "giflib 5.", "stb_image 2."};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         assert_non_null(strstr(ce_image_decoders(), names[i]));
     assert_null(strchr(ce_image_decoders(), '\n'));
@@ -590,8 +662,12 @@ int main(void) {
         cmocka_unit_test(pnm_of_every_kind),
         cmocka_unit_test(wrong_pnm_is_refused),
         cmocka_unit_test(the_limit_is_pillows_to_the_pixel),
-        cmocka_unit_test(bmp_rows_runs_and_masks),
+        cmocka_unit_test(bmp_rows_and_masks),
+        cmocka_unit_test(an_os2_bmp_has_all_of_its_colours),
+        cmocka_unit_test(bmp_that_is_not_decoded_is_named),
         cmocka_unit_test(tga_from_every_corner),
+        cmocka_unit_test(tga_colours_are_where_the_header_says),
+        cmocka_unit_test(tga_that_is_short_or_not_decoded_is_named),
         cmocka_unit_test(white_shows_through_as_in_pillow),
         cmocka_unit_test(a_small_gif_frame_lies_on_the_transparent_colour),
         cmocka_unit_test(png_corner_cases_are_pillows),
