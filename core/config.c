@@ -19,20 +19,21 @@ static bool has(const char *dir, const char *name) {
 static int check_sizes(const ce_config *c, const char *dir, ce_error *err) {
     const ce_vision_config *v = &c->vision;
     const ce_text_config *t = &c->text;
-    if (v->kind == CE_VISION_VIT && (v->patch > v->image_width || v->patch > v->image_height))
-        return ce_fail(err, CE_EFORMAT, "%s: patches of %d do not fit pictures of %d x %d", dir,
-                       v->patch, v->image_width, v->image_height);
+    if (v->kind == CE_VISION_VIT &&
+        (v->patch > v->image_width || v->patch > v->image_height))
+        return ce_fail(err, CE_EFORMAT, "%s: patches of %d do not fit pictures of %d x %d",
+                       dir, v->patch, v->image_width, v->image_height);
     if (v->kind == CE_VISION_VIT && v->width % v->heads)
-        return ce_fail(err, CE_EFORMAT, "%s: vision: %d heads do not divide a width of %d", dir,
-                       v->heads, v->width);
+        return ce_fail(err, CE_EFORMAT, "%s: vision: %d heads do not divide a width of %d",
+                       dir, v->heads, v->width);
     if (t->width % t->heads)
-        return ce_fail(err, CE_EFORMAT, "%s: text: %d heads do not divide a width of %d", dir,
-                       t->heads, t->width);
+        return ce_fail(err, CE_EFORMAT, "%s: text: %d heads do not divide a width of %d",
+                       dir, t->heads, t->width);
     if (c->preprocess.width != v->image_width || c->preprocess.height != v->image_height)
-        return ce_fail(err, CE_EFORMAT,
-                       "%s: preprocessing makes pictures of %d x %d, the tower takes %d x %d",
-                       dir, c->preprocess.width, c->preprocess.height, v->image_width,
-                       v->image_height);
+        return ce_fail(
+            err, CE_EFORMAT,
+            "%s: preprocessing makes pictures of %d x %d, the tower takes %d x %d", dir,
+            c->preprocess.width, c->preprocess.height, v->image_width, v->image_height);
     return ce_preprocess_check(&c->preprocess, dir, err);
 }
 
@@ -42,10 +43,11 @@ int ce_config_read(ce_config *out, const char *dir, ce_error *err) {
     if (stat(dir, &st) < 0)
         return ce_fail(err, CE_EIO, "%s: no such model", dir);
     if (!S_ISDIR(st.st_mode))
-        return ce_fail(err, CE_EUNSUPPORTED,
-                       "%s: not a directory (a model is a directory with its configuration, "
-                       "weights and tokenizer)",
-                       dir);
+        return ce_fail(
+            err, CE_EUNSUPPORTED,
+            "%s: not a directory (a model is a directory with its configuration, "
+            "weights and tokenizer)",
+            dir);
     int result;
     if (has(dir, "open_clip_config.json"))
         result = ce_config_read_open_clip(out, dir, err);

@@ -17,12 +17,12 @@ typedef enum ce_vision_kind { CE_VISION_VIT, CE_VISION_RESNET } ce_vision_kind;
 typedef struct ce_vision_config {
     ce_vision_kind kind;
     int image_width, image_height;
-    int width;           /* of the tokens; ResNet: channels behind the stem */
+    int width; /* of the tokens; ResNet: channels behind the stem */
     int heads;
     ce_activation activation;
-    double eps;          /* of the layer norms */
+    double eps;                /* of the layer norms */
     int patch, layers, hidden; /* ViT */
-    int blocks[4];       /* ResNet: bottlenecks of each stage */
+    int blocks[4];             /* ResNet: bottlenecks of each stage */
 } ce_vision_config;
 
 typedef struct ce_text_config {
@@ -34,8 +34,8 @@ typedef struct ce_text_config {
 } ce_text_config;
 
 typedef struct ce_config {
-    ce_text_style style; /* the library whose format, names and text rules apply */
-    const char *format;  /* "hugging-face", "open-clip" */
+    ce_text_style style;    /* the library whose format, names and text rules apply */
+    const char *format;     /* "hugging-face", "open-clip" */
     char weights[PATH_MAX]; /* the weights file */
     int embed_dim;
     ce_vision_config vision;

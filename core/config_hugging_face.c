@@ -12,7 +12,7 @@
 
 typedef struct reader {
     const json_t *config;  /* text_config or vision_config */
-    const json_t *overlay; /* text_config_dict or vision_config_dict of old files, or NULL */
+    const json_t *overlay; /* its twin in old files, text_config_dict, or NULL */
     const char *name;      /* the file */
     const char *part;      /* "text_config" */
     ce_error *err;
@@ -46,22 +46,25 @@ static void read_activation(reader *r, ce_activation *out) {
     if (r->result < 0)
         return;
     if (!name)
-        r->result = ce_fail(r->err, CE_EFORMAT,
-                            "%s: %s.hidden_act is missing: the activation decides the figures, "
-                            "so state \"quick_gelu\" (OpenAI's weights) or \"gelu\"",
-                            r->name, r->part);
+        r->result =
+            ce_fail(r->err, CE_EFORMAT,
+                    "%s: %s.hidden_act is missing: the activation decides the figures, "
+                    "so state \"quick_gelu\" (OpenAI's weights) or \"gelu\"",
+                    r->name, r->part);
     else if (strcmp(name, "quick_gelu") == 0)
         *out = CE_QUICK_GELU;
     else if (strcmp(name, "gelu") == 0)
         *out = CE_GELU;
     else
-        r->result = ce_fail(r->err, CE_EUNSUPPORTED,
-                            "%s: %s.hidden_act \"%s\" is not implemented (quick_gelu and gelu "
-                            "are)",
-                            r->name, r->part, name);
+        r->result =
+            ce_fail(r->err, CE_EUNSUPPORTED,
+                    "%s: %s.hidden_act \"%s\" is not implemented (quick_gelu and gelu "
+                    "are)",
+                    r->name, r->part, name);
 }
 
-static reader open_part(const json_t *root, const char *part, const char *name, ce_error *err) {
+static reader open_part(const json_t *root, const char *part, const char *name,
+                        ce_error *err) {
     reader r = {.name = name, .part = part, .err = err};
     char overlay[32];
     snprintf(overlay, sizeof overlay, "%s_dict", part);
@@ -73,9 +76,16 @@ static reader open_part(const json_t *root, const char *part, const char *name, 
     return r;
 }
 
-static int read_text(ce_text_config *t, const json_t *root, const char *name, ce_error *err) {
-    *t = (ce_text_config){.context = 77, .vocab_size = 49408, .width = 512, .heads = 8,
-                          .layers = 12, .hidden = 2048, .eps = 1e-5, .end_of_text = 49407};
+static int read_text(ce_text_config *t, const json_t *root, const char *name,
+                     ce_error *err) {
+    *t = (ce_text_config){.context = 77,
+                          .vocab_size = 49408,
+                          .width = 512,
+                          .heads = 8,
+                          .layers = 12,
+                          .hidden = 2048,
+                          .eps = 1e-5,
+                          .end_of_text = 49407};
     reader r = open_part(root, "text_config", name, err);
     read_int(&r, "max_position_embeddings", &t->context, 2, CE_MAX_CONTEXT);
     read_int(&r, "vocab_size", &t->vocab_size, 2, CE_MAX_VOCAB);
@@ -86,8 +96,8 @@ static int read_text(ce_text_config *t, const json_t *root, const char *name, ce
     read_double(&r, "layer_norm_eps", &t->eps);
     read_int(&r, "eos_token_id", &t->end_of_text, 0, CE_MAX_VOCAB);
     read_activation(&r, &t->activation);
-    /* Configurations from before transformers 4.30 say 2, which never was the id; the library
-     * keeps pooling those at the largest id. */
+    /* Configurations from before transformers 4.30 say 2, which never was the id; the
+     * library keeps pooling those at the largest id. */
     if (t->end_of_text == 2)
         t->end_of_text = -1;
     return r.result;
@@ -95,8 +105,13 @@ static int read_text(ce_text_config *t, const json_t *root, const char *name, ce
 
 static int read_vision(ce_vision_config *v, const json_t *root, const char *name,
                        ce_error *err) {
-    *v = (ce_vision_config){.kind = CE_VISION_VIT, .width = 768, .heads = 12, .eps = 1e-5,
-                            .patch = 32, .layers = 12, .hidden = 3072};
+    *v = (ce_vision_config){.kind = CE_VISION_VIT,
+                            .width = 768,
+                            .heads = 12,
+                            .eps = 1e-5,
+                            .patch = 32,
+                            .layers = 12,
+                            .hidden = 3072};
     int image = 224, channels = 3;
     reader r = open_part(root, "vision_config", name, err);
     read_int(&r, "image_size", &image, 1, CE_PREPROCESS_MAX_SIDE);
@@ -126,7 +141,8 @@ static int read_size(const json_t *root, const char *key, size_spec *s, const ch
     if (!value || json_is_null(value))
         return CE_OK;
     if (!json_is_object(value))
-        return ce_fail(err, CE_EFORMAT, "%s: %s is neither a number nor an object", name, key);
+        return ce_fail(err, CE_EFORMAT, "%s: %s is neither a number nor an object", name,
+                       key);
     const int max = CE_PREPROCESS_MAX_SIDE;
     int result = ce_json_int(value, "height", &s->height, 1, max, name, err);
     if (result == CE_OK)
@@ -136,11 +152,13 @@ static int read_size(const json_t *root, const char *key, size_spec *s, const ch
     if (result == CE_OK)
         result = ce_json_int(value, "longest_edge", &s->longest, 1, max, name, err);
     if (result == CE_OK && (s->longest || !s->height != !s->width))
-        return ce_fail(err, CE_EUNSUPPORTED, "%s: %s of this form is not implemented", name, key);
+        return ce_fail(err, CE_EUNSUPPORTED, "%s: %s of this form is not implemented", name,
+                       key);
     return result;
 }
 
-static int read_resize(ce_preprocess *p, const json_t *root, const char *name, ce_error *err) {
+static int read_resize(ce_preprocess *p, const json_t *root, const char *name,
+                       ce_error *err) {
     bool resize = true, crop = true;
     int resample = 3;
     int result = ce_json_bool(root, "do_resize", &resize, name, err);
@@ -156,13 +174,14 @@ static int read_resize(ce_preprocess *p, const json_t *root, const char *name, c
     if (result < 0)
         return result;
     if (resample != 2 && resample != 3)
-        return ce_fail(err, CE_EUNSUPPORTED,
-                       "%s: resample %d is not implemented (2, bilinear, and 3, bicubic, are)",
-                       name, resample);
+        return ce_fail(
+            err, CE_EUNSUPPORTED,
+            "%s: resample %d is not implemented (2, bilinear, and 3, bicubic, are)", name,
+            resample);
     p->interpolation = resample == 2 ? CE_BILINEAR : CE_BICUBIC;
     if (!size.shortest && !size.height)
         size.shortest = 224;
-    p->resize_mode = !resize        ? CE_RESIZE_NONE
+    p->resize_mode = !resize       ? CE_RESIZE_NONE
                      : size.height ? CE_RESIZE_SQUASH
                                    : CE_RESIZE_SHORTEST;
     p->resize_width = size.height ? size.width : size.shortest;
@@ -237,10 +256,12 @@ int ce_config_read_hugging_face(ce_config *out, const char *dir, ce_error *err) 
     if (result == CE_OK && !type)
         result = ce_fail(err, CE_EFORMAT, "%s: model_type is missing", name);
     if (result == CE_OK && strcmp(type, "clip") != 0)
-        result = ce_fail(err, CE_EUNSUPPORTED,
-                         "%s: model_type \"%s\" is not implemented (\"clip\" is)", name, type);
+        result =
+            ce_fail(err, CE_EUNSUPPORTED,
+                    "%s: model_type \"%s\" is not implemented (\"clip\" is)", name, type);
     if (result == CE_OK)
-        result = ce_json_int(root, "projection_dim", &out->embed_dim, 1, CE_MAX_WIDTH, name, err);
+        result = ce_json_int(root, "projection_dim", &out->embed_dim, 1, CE_MAX_WIDTH, name,
+                             err);
     if (result == CE_OK)
         result = read_text(&out->text, root, name, err);
     if (result == CE_OK)

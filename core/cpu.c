@@ -50,7 +50,8 @@ static void describe_blas(void) {
     space = space ? strchr(space + 1, ' ') : NULL;
     if (space)
         *space = '\0';
-    snprintf(blas_text, sizeof blas_text, "%s, kernel %s", version, openblas_get_corename());
+    snprintf(blas_text, sizeof blas_text, "%s, kernel %s", version,
+             openblas_get_corename());
 }
 
 const char *ce_blas_description(void) {

@@ -9,8 +9,8 @@
 #define CE_CPU_H
 
 typedef enum ce_simd {
-    CE_SIMD_BASE, /* what every CPU of this architecture has */
-    CE_SIMD_AVX2, /* x86-64-v3: AVX2 and FMA */
+    CE_SIMD_BASE,  /* what every CPU of this architecture has */
+    CE_SIMD_AVX2,  /* x86-64-v3: AVX2 and FMA */
     CE_SIMD_AVX512 /* x86-64-v4: AVX-512 F, BW, CD, DQ, VL */
 } ce_simd;
 

@@ -27,7 +27,7 @@ typedef struct ce_csv {
  * line that holds nothing at all, so `""` alone is a row. Spaces belong to their field. */
 int ce_csv_read(ce_csv **out, const char *path, char delimiter, ce_error *err);
 void ce_csv_free(ce_csv *csv);
-size_t ce_csv_fields(const ce_csv *csv, size_t row);                   /* fields in a row */
+size_t ce_csv_fields(const ce_csv *csv, size_t row); /* fields in a row */
 /* Borrowed; NULL past the row's last field. */
 const char *ce_csv_field(const ce_csv *csv, size_t row, size_t field);
 

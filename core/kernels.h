@@ -35,7 +35,8 @@ typedef struct ce_kernels {
 
     /* Packs src[rows, k] (row stride ld) for `tile`: groups of `group` rows become
      * [k, group], zeros where rows end. dst holds round_up(rows, group) * k floats. */
-    void (*pack)(float *dst, const float *src, size_t ld, size_t rows, size_t k, size_t group);
+    void (*pack)(float *dst, const float *src, size_t ld, size_t rows, size_t k,
+                 size_t group);
 
     /* y[n] = (x - mean) / sqrt(var + eps) * gain + bias (biased variance). */
     void (*layer_norm)(float *y, const float *x, const float *gain, const float *bias,

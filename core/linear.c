@@ -99,7 +99,8 @@ static int set_rows_out(ce_linear *l, size_t first, const ce_weights *w, const c
         for (size_t p = 0; p < l->in; p += STRIP) {
             size_t cols = l->in - p < STRIP ? l->in - p : STRIP, stride;
             for (size_t r = 0; r < rows; r++) {
-                int result = ce_tensor_widen(w, t, strip[r], (i + r) * l->in + p, cols, err);
+                int result =
+                    ce_tensor_widen(w, t, strip[r], (i + r) * l->in + p, cols, err);
                 if (result < 0)
                     return result;
             }
@@ -150,8 +151,8 @@ static int set_tensor(ce_linear *l, size_t first, ce_weights *w, const char *nam
     return result;
 }
 
-int ce_linear_set_shaped(ce_linear *l, size_t first, ce_weights *w, const char *name, int rank,
-                         const size_t *shape, ce_error *err) {
+int ce_linear_set_shaped(ce_linear *l, size_t first, ce_weights *w, const char *name,
+                         int rank, const size_t *shape, ce_error *err) {
     return set_tensor(l, first, w, name, rank, shape, shape[0], CE_ROWS_OUT, err);
 }
 
@@ -172,8 +173,8 @@ int ce_linear_set_bias_values(ce_linear *l, size_t first, const float *bias, siz
     return CE_OK;
 }
 
-int ce_linear_set_bias(ce_linear *l, size_t first, ce_weights *w, const char *name, size_t n,
-                       ce_error *err) {
+int ce_linear_set_bias(ce_linear *l, size_t first, ce_weights *w, const char *name,
+                       size_t n, ce_error *err) {
     float *bias = NULL;
     int result = ce_weights_take_floats(w, &bias, name, 1, &n, err);
     if (result == CE_OK)
@@ -192,8 +193,8 @@ static void forward_openblas(const ce_linear *l, float *y, const float *x, size_
         for (size_t j = 0; j < l->out; j++)
             y[i * l->out + j] =
                 (accumulate ? y[i * l->out + j] : 0) + (l->bias ? l->bias[j] : 0);
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)rows, (int)l->out, (int)l->in, 1,
-                x, (int)l->in, l->weight, (int)l->in, 1, y, (int)l->out);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)rows, (int)l->out, (int)l->in,
+                1, x, (int)l->in, l->weight, (int)l->in, 1, y, (int)l->out);
     ce_kernels_get()->activate(y, rows * l->out, activation);
 }
 

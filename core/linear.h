@@ -31,12 +31,12 @@ void ce_linear_free(ce_linear *l);
 
 /* Fills the `n` outputs from `first` on with tensor `name`: [n, in], or [in, n]. The second
  * form names the stored shape, for a convolution's [n, channels, height, width]. */
-int ce_linear_set_shaped(ce_linear *l, size_t first, ce_weights *w, const char *name, int rank,
-                         const size_t *shape, ce_error *err);
+int ce_linear_set_shaped(ce_linear *l, size_t first, ce_weights *w, const char *name,
+                         int rank, const size_t *shape, ce_error *err);
 int ce_linear_set(ce_linear *l, size_t first, ce_weights *w, const char *name, size_t n,
                   ce_orientation orientation, ce_error *err);
-int ce_linear_set_bias(ce_linear *l, size_t first, ce_weights *w, const char *name, size_t n,
-                       ce_error *err);
+int ce_linear_set_bias(ce_linear *l, size_t first, ce_weights *w, const char *name,
+                       size_t n, ce_error *err);
 /* The same from memory: rows [n, in], bias [n]. */
 void ce_linear_set_rows(ce_linear *l, size_t first, const float *rows, size_t n);
 int ce_linear_set_bias_values(ce_linear *l, size_t first, const float *bias, size_t n,

@@ -36,7 +36,8 @@ static int open_vision(ce_model *m, ce_vision **out, ce_error *err) {
                : ce_vision_vit_open(out, &m->config, m->weights, err);
 }
 
-/* Whether the checkpoint holds what the towers need, and nothing else; notes what they are. */
+/* Whether the checkpoint holds what the towers need, and nothing else; notes what they are.
+ */
 static int check_towers(ce_model *m, ce_error *err) {
     ce_vision *vision = NULL;
     ce_text_tower *text = NULL;
@@ -238,14 +239,15 @@ int ce_model_encode_images(const ce_model *m, float *out, const float *pixels, s
 }
 
 /* How many tokens the tower must see of one text: up to and with the pooled one. */
-static int pooled_length(const ce_model *m, const int32_t *ids, size_t *length, ce_error *err) {
+static int pooled_length(const ce_model *m, const int32_t *ids, size_t *length,
+                         ce_error *err) {
     const ce_text_config *c = &m->config.text;
     size_t pooled = 0;
     bool found = false;
     for (size_t i = 0; i < (size_t)c->context; i++) {
         if (ids[i] < 0 || ids[i] >= c->vocab_size)
-            return ce_fail(err, CE_EINVAL, "token id %d is outside the vocabulary of %d", ids[i],
-                           c->vocab_size);
+            return ce_fail(err, CE_EINVAL, "token id %d is outside the vocabulary of %d",
+                           ids[i], c->vocab_size);
         if (c->end_of_text < 0) {
             if (ids[i] > ids[pooled])
                 pooled = i;
@@ -275,8 +277,8 @@ int ce_model_encode_tokens(const ce_model *m, float *out, const int32_t *ids, si
             scratch->lengths[batch++] = length;
             tokens += length;
         }
-        m->text->encode(m->text, out + first * d, ids + first * context, scratch->lengths, batch,
-                        scratch->arena);
+        m->text->encode(m->text, out + first * d, ids + first * context, scratch->lengths,
+                        batch, scratch->arena);
         first += batch;
     }
     return CE_OK;

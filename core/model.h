@@ -28,27 +28,27 @@ typedef enum ce_tower { CE_IMAGE_TOWER, CE_TEXT_TOWER } ce_tower;
 
 /* What was resolved from the checkpoint. Strings are borrowed from the model. */
 typedef struct ce_model_info {
-    const char *name;       /* the directory's own name */
-    const char *path;       /* as it was opened */
-    const char *format;     /* "hugging-face", "open-clip" */
-    const char *weights;    /* path of the weights file */
-    const char *vision;     /* one line: "ViT 12 x 768, 12 heads, patch 32, gelu" */
-    const char *text;       /* one line for the text tower */
-    const char *activation; /* "quick_gelu", "gelu" */
-    const char *dtype;      /* of the stored weights: "F32", "F16", "BF16" */
+    const char *name;        /* the directory's own name */
+    const char *path;        /* as it was opened */
+    const char *format;      /* "hugging-face", "open-clip" */
+    const char *weights;     /* path of the weights file */
+    const char *vision;      /* one line: "ViT 12 x 768, 12 heads, patch 32, gelu" */
+    const char *text;        /* one line for the text tower */
+    const char *activation;  /* "quick_gelu", "gelu" */
+    const char *dtype;       /* of the stored weights: "F32", "F16", "BF16" */
     const char *end_of_text; /* the pooling rule: "first end of text", "largest id" */
-    const char *tokenizer;  /* ce_tokenizer_source */
+    const char *tokenizer;   /* ce_tokenizer_source */
     int embed_dim;
     int image_width, image_height;
-    int context; /* tokens of a text, with start and end */
+    int context;        /* tokens of a text, with start and end */
     double logit_scale; /* exp(logit_scale), the factor on cosines */
     ce_preprocess preprocess;
 } ce_model_info;
 
 /* Opens a Hugging Face CLIP directory (config.json + model.safetensors) or an open_clip one
  * (open_clip_config.json + open_clip_model.safetensors). Every tensor is checked here for
- * its type and shape: one that is missing, misshapen or not known is an error that names it.
- * Values are read, and checked to be finite, when their tower is first asked for. */
+ * its type and shape: one that is missing, misshapen or not known is an error that names
+ * it. Values are read, and checked to be finite, when their tower is first asked for. */
 int ce_model_open(ce_model **out, const char *path, ce_error *err);
 void ce_model_free(ce_model *model);
 const ce_model_info *ce_model_get_info(const ce_model *model);

@@ -26,13 +26,14 @@ typedef struct job {
     atomic_size_t next, done;
     atomic_int running;
     atomic_bool failed;
-    ce_error err;          /* the first failure */
-    pthread_mutex_t lock;  /* of err and finished */
+    ce_error err;         /* the first failure */
+    pthread_mutex_t lock; /* of err and finished */
     pthread_cond_t finished;
 } job;
 
 static bool stop(const job *j) {
-    return atomic_load(&j->failed) || (j->options->cancel && atomic_load(j->options->cancel));
+    return atomic_load(&j->failed) ||
+           (j->options->cancel && atomic_load(j->options->cancel));
 }
 
 static void fail(job *j, const ce_error *err) {
@@ -54,7 +55,8 @@ static int load_pixels(const job *j, float *pixels, const ce_picture *p, ce_erro
                                                 p->channels, err);
     if (result < 0)
         return result;
-    result = ce_preprocess_image(pixels, &ce_model_get_info(j->model)->preprocess, &image, err);
+    result =
+        ce_preprocess_image(pixels, &ce_model_get_info(j->model)->preprocess, &image, err);
     if (result < 0 && p->path) { /* the recipe does not know the file's name */
         ce_error inner = *err;
         ce_fail(err, result, "%s: %s", p->path, inner.message);
@@ -100,8 +102,8 @@ static int encode_picture_chunk(job *j, size_t first, size_t count, float *pixel
     return CE_OK;
 }
 
-static int encode_text_chunk(job *j, size_t first, size_t count, int32_t *ids, float *embeds,
-                             ce_scratch *scratch, ce_error *err) {
+static int encode_text_chunk(job *j, size_t first, size_t count, int32_t *ids,
+                             float *embeds, ce_scratch *scratch, ce_error *err) {
     const ce_model_info *info = ce_model_get_info(j->model);
     size_t context = (size_t)info->context, d = (size_t)info->embed_dim;
     size_t good = 0, places[TEXT_CHUNK];
@@ -109,8 +111,9 @@ static int encode_text_chunk(job *j, size_t first, size_t count, int32_t *ids, f
         ce_tokens tokens = {0};
         ce_error problem;
         int32_t *to = ids + good * context;
-        int result = ce_tokenizer_encode(ce_model_tokenizer(j->model), to, info->context, &tokens,
-                                         j->texts[i].text, j->texts[i].size, &problem);
+        int result =
+            ce_tokenizer_encode(ce_model_tokenizer(j->model), to, info->context, &tokens,
+                                j->texts[i].text, j->texts[i].size, &problem);
         if (result == CE_ENOMEM) {
             *err = problem;
             return result;
@@ -146,10 +149,10 @@ static void work(job *j) {
     ce_scratch *scratch = NULL;
     float *inputs = malloc(j->chunk * item * sizeof *inputs); /* or as many int32_t */
     float *embeds = malloc(j->chunk * (size_t)info->embed_dim * sizeof *embeds);
-    int result = !inputs || !embeds ? ce_fail(&err, CE_ENOMEM, "out of memory")
-                                    : ce_scratch_new(&scratch, j->model,
-                                                     j->pictures ? CE_IMAGE_TOWER : CE_TEXT_TOWER,
-                                                     &err);
+    int result = !inputs || !embeds
+                     ? ce_fail(&err, CE_ENOMEM, "out of memory")
+                     : ce_scratch_new(&scratch, j->model,
+                                      j->pictures ? CE_IMAGE_TOWER : CE_TEXT_TOWER, &err);
     while (result == CE_OK && !stop(j)) {
         size_t first = atomic_fetch_add(&j->next, j->chunk);
         if (first >= j->n)
@@ -157,7 +160,8 @@ static void work(job *j) {
         size_t count = j->n - first < j->chunk ? j->n - first : j->chunk;
         result = j->pictures
                      ? encode_picture_chunk(j, first, count, inputs, embeds, scratch, &err)
-                     : encode_text_chunk(j, first, count, (int32_t *)inputs, embeds, scratch, &err);
+                     : encode_text_chunk(j, first, count, (int32_t *)inputs, embeds,
+                                         scratch, &err);
         atomic_fetch_add(&j->done, count);
     }
     if (result < 0)
@@ -235,16 +239,28 @@ static int run(job *j, ce_error *err) {
 int ce_encode_images(ce_model *model, float *embeds, float *pixels,
                      const ce_picture *pictures, size_t n, ce_item_status *status,
                      const ce_pipeline_options *options, ce_error *err) {
-    job j = {.model = model, .options = options, .n = n, .chunk = PICTURE_CHUNK,
-             .embeds = embeds, .status = status, .pictures = pictures, .pixels = pixels};
+    job j = {.model = model,
+             .options = options,
+             .n = n,
+             .chunk = PICTURE_CHUNK,
+             .embeds = embeds,
+             .status = status,
+             .pictures = pictures,
+             .pixels = pixels};
     return n ? run(&j, err) : CE_OK;
 }
 
 int ce_encode_texts(ce_model *model, float *embeds, int32_t *ids, const ce_text *texts,
                     size_t n, ce_item_status *status, const ce_pipeline_options *options,
                     ce_error *err) {
-    job j = {.model = model, .options = options, .n = n, .chunk = TEXT_CHUNK, .embeds = embeds,
-             .status = status, .texts = texts, .ids = ids};
+    job j = {.model = model,
+             .options = options,
+             .n = n,
+             .chunk = TEXT_CHUNK,
+             .embeds = embeds,
+             .status = status,
+             .texts = texts,
+             .ids = ids};
     return n ? run(&j, err) : CE_OK;
 }
 
@@ -256,7 +272,8 @@ static int cgroup_quota(void) {
     long quota = 0, period = 0;
     int fields = fscanf(f, "%ld %ld", &quota, &period); /* "max 100000" has no quota */
     fclose(f);
-    return fields == 2 && quota > 0 && period > 0 ? (int)((quota + period - 1) / period) : 0;
+    return fields == 2 && quota > 0 && period > 0 ? (int)((quota + period - 1) / period)
+                                                  : 0;
 }
 
 int ce_default_threads(void) {

@@ -17,7 +17,7 @@
 /* A picture: a file, or pixels in memory (path NULL). Borrowed. */
 typedef struct ce_picture {
     const char *path;
-    const uint8_t *pixels; /* [height, width, channels] */
+    const uint8_t *pixels;       /* [height, width, channels] */
     int width, height, channels; /* channels 1 or 3 */
     ce_alpha alpha;
 } ce_picture;
@@ -31,12 +31,13 @@ typedef struct ce_text {
 typedef struct ce_item_status {
     bool done;      /* false: not reached (cancelled) */
     bool truncated; /* texts: cut to the context length */
-    char *problem;  /* NULL, or one malloc'd line: the item could not be read; its row is NaN */
+    char *problem; /* NULL, or one malloc'd line: the item could not be read; its row is NaN
+                    */
 } ce_item_status;
 
 typedef struct ce_pipeline_options {
-    int threads;                /* workers; 0: one for each core this process may use */
-    const atomic_bool *cancel;  /* NULL, or a flag polled between items */
+    int threads;               /* workers; 0: one for each core this process may use */
+    const atomic_bool *cancel; /* NULL, or a flag polled between items */
     void (*progress)(void *context, size_t done, size_t total); /* calling thread only;
                                    called about ten times a second, and once at the end */
     void *progress_context;
@@ -49,7 +50,8 @@ int ce_encode_images(ce_model *model, float *embeds, float *pixels,
                      const ce_picture *pictures, size_t n, ce_item_status *status,
                      const ce_pipeline_options *options, ce_error *err);
 
-/* embeds [n, embed_dim]; ids NULL or [n, context]. Invalid UTF-8 is a problem of its item. */
+/* embeds [n, embed_dim]; ids NULL or [n, context]. Invalid UTF-8 is a problem of its item.
+ */
 int ce_encode_texts(ce_model *model, float *embeds, int32_t *ids, const ce_text *texts,
                     size_t n, ce_item_status *status, const ce_pipeline_options *options,
                     ce_error *err);

@@ -35,9 +35,9 @@ typedef struct ce_preprocess {
     int resize_width, resize_height; /* SHORTEST, LONGEST: equal */
     int width, height;               /* of the result: centre crop, or pad with `fill` */
     ce_crop_rounding crop_rounding;
-    int fill;         /* 0..255, every channel of the padding (before normalisation) */
-    double rescale;   /* usually 1/255 */
-    double mean[3];   /* RGB; result = (byte * rescale - mean) / std */
+    int fill;       /* 0..255, every channel of the padding (before normalisation) */
+    double rescale; /* usually 1/255 */
+    double mean[3]; /* RGB; result = (byte * rescale - mean) / std */
     double std[3];
 } ce_preprocess;
 

@@ -1,6 +1,6 @@
 /* The kernels of kernels.h, in GCC/Clang vector extensions. CMake compiles this file once
- * for each instruction set, with CE_KERNELS naming the table it defines and -ffp-contract=fast
- * (a multiplication and the addition that follows it become one FMA). */
+ * for each instruction set, with CE_KERNELS naming the table it defines and
+ * -ffp-contract=fast (a multiplication and the addition that follows it become one FMA). */
 #include "kernels.h"
 
 #include <math.h>
@@ -164,8 +164,9 @@ static inline vf gelu_vf(vf x) {
     vi negative = x < splat(0);
     vf size = select_vf(negative, -x, x);
     vf t = splat(1) / (splat(1) + size * splat(1.0f / 3));
-    static const float coefficients[] = {6.03113358e-06f, 0.132817909f, 0.134893581f, 0.105359338f, 0.143100798f,
-                                        -0.101906858f, 0.283865392f, -0.324901402f, 0.154495344f, -0.0277301334f};
+    static const float coefficients[] = {
+        6.03113358e-06f, 0.132817909f, 0.134893581f,  0.105359338f, 0.143100798f,
+        -0.101906858f,   0.283865392f, -0.324901402f, 0.154495344f, -0.0277301334f};
     vf p = splat(coefficients[9]);
 #pragma GCC unroll 9
     for (int i = 8; i >= 0; i--)

@@ -3,8 +3,9 @@
  *     token embedding + position -> blocks (causal) -> layer norm -> the end-of-text row
  *                                -> projection
  *
- * The arithmetic is that of OpenAI's CLIP.encode_text (clip/model.py). Because no token sees
- * a later one, a text ends at its pooled token: padding is never computed. That is exact.
+ * The arithmetic is that of OpenAI's CLIP.encode_text (clip/model.py). Because no token
+ * sees a later one, a text ends at its pooled token: padding is never computed. That is
+ * exact.
  */
 #include "towers.h"
 
@@ -18,8 +19,8 @@ enum { BATCH_ROWS = 480 };
 typedef struct gpt {
     ce_text_tower base;
     size_t context;
-    float *positions;  /* [context, width] */
-    float *embedding;  /* [vocab_size, width] */
+    float *positions; /* [context, width] */
+    float *embedding; /* [vocab_size, width] */
     ce_norm final;
     ce_transformer transformer;
     ce_linear projection;
@@ -91,12 +92,12 @@ static int load(gpt *g, const ce_config *config, ce_weights *w, const gpt_names 
     size_t width = g->transformer.width;
     size_t embedding_shape[] = {(size_t)config->text.vocab_size, width};
     size_t position_shape[] = {g->context, width};
-    int result = ce_weights_take_floats(w, &g->embedding, names->embedding, 2, embedding_shape,
-                                        err);
+    int result =
+        ce_weights_take_floats(w, &g->embedding, names->embedding, 2, embedding_shape, err);
     if (result == CE_OK) {
         ce_tensor_release(ce_weights_find(w, names->embedding));
-        result =
-            ce_weights_take_floats(w, &g->positions, names->positions, 2, position_shape, err);
+        result = ce_weights_take_floats(w, &g->positions, names->positions, 2,
+                                        position_shape, err);
     }
     if (result == CE_OK)
         result = ce_norm_load(&g->final, w, names->final, width, err);
@@ -105,8 +106,9 @@ static int load(gpt *g, const ce_config *config, ce_weights *w, const gpt_names 
     if (result == CE_OK)
         result = ce_linear_init(&g->projection, (size_t)config->embed_dim, width, err);
     if (result == CE_OK)
-        result = ce_linear_set(&g->projection, 0, w, names->projection,
-                               (size_t)config->embed_dim, names->projection_orientation, err);
+        result =
+            ce_linear_set(&g->projection, 0, w, names->projection,
+                          (size_t)config->embed_dim, names->projection_orientation, err);
     return result;
 }
 
@@ -128,13 +130,15 @@ int ce_text_gpt_open(ce_text_tower **out, const ce_config *config, ce_weights *w
     g->base.free = gpt_free;
     g->base.max_tokens = g->context > BATCH_ROWS ? g->context : BATCH_ROWS;
     snprintf(g->base.summary, sizeof g->base.summary,
-             "causal transformer %d x %d, %d heads, context %d, vocabulary %d, %s", c->layers,
-             c->width, c->heads, c->context, c->vocab_size, ce_activation_name(c->activation));
-    int result = load(g, config, w,
-                      config->style == CE_TEXT_HUGGING_FACE ? &hugging_face : &open_clip, err);
-    size_t inside =
-        ce_transformer_scratch(&g->transformer, g->base.max_tokens, g->context);
-    g->base.scratch = 2 * g->base.max_tokens * g->transformer.width + 2 * CE_MAX_LANES + inside;
+             "causal transformer %d x %d, %d heads, context %d, vocabulary %d, %s",
+             c->layers, c->width, c->heads, c->context, c->vocab_size,
+             ce_activation_name(c->activation));
+    int result =
+        load(g, config, w,
+             config->style == CE_TEXT_HUGGING_FACE ? &hugging_face : &open_clip, err);
+    size_t inside = ce_transformer_scratch(&g->transformer, g->base.max_tokens, g->context);
+    g->base.scratch =
+        2 * g->base.max_tokens * g->transformer.width + 2 * CE_MAX_LANES + inside;
     if (result == CE_OK && inside == SIZE_MAX)
         result = ce_fail(err, CE_EFORMAT, "%s: %d tokens a text are too many",
                          ce_weights_path(w), c->context);

@@ -18,7 +18,8 @@ struct ce_vision {
     void (*free)(ce_vision *v);
 };
 
-int ce_vision_vit_open(ce_vision **out, const ce_config *config, ce_weights *w, ce_error *err);
+int ce_vision_vit_open(ce_vision **out, const ce_config *config, ce_weights *w,
+                       ce_error *err);
 int ce_vision_resnet_open(ce_vision **out, const ce_config *config, ce_weights *w,
                           ce_error *err);
 

@@ -27,7 +27,8 @@ const ce_block_names ce_names_open_clip = {
     .proj = "mlp.c_proj",
 };
 
-int ce_norm_load(ce_norm *norm, ce_weights *w, const char *name, size_t width, ce_error *err) {
+int ce_norm_load(ce_norm *norm, ce_weights *w, const char *name, size_t width,
+                 ce_error *err) {
     char full[320];
     snprintf(full, sizeof full, "%s.weight", name);
     int result = ce_weights_take_floats(w, &norm->gain, full, 1, &width, err);
@@ -73,14 +74,14 @@ static int load_qkv(ce_linear *l, size_t width, ce_weights *w, const char *block
     return result;
 }
 
-static int load_linear(ce_linear *l, size_t out, size_t in, ce_weights *w, const char *block,
-                       const char *part, ce_error *err) {
+static int load_linear(ce_linear *l, size_t out, size_t in, ce_weights *w,
+                       const char *block, const char *part, ce_error *err) {
     int result = ce_linear_init(l, out, in, err);
     return result < 0 ? result : load_part(l, 0, out, w, block, part, err);
 }
 
-static int load_block(ce_block *b, const ce_transformer *t, ce_weights *w, const char *block,
-                      const ce_block_names *names, ce_error *err) {
+static int load_block(ce_block *b, const ce_transformer *t, ce_weights *w,
+                      const char *block, const ce_block_names *names, ce_error *err) {
     char ln_1[256], ln_2[256];
     snprintf(ln_1, sizeof ln_1, "%s%s", block, names->ln_1);
     snprintf(ln_2, sizeof ln_2, "%s%s", block, names->ln_2);
@@ -182,8 +183,8 @@ static void pack_values(float *dst, const float *v, size_t ld, size_t length, si
 }
 
 /* mixed [length, width], the columns of this head; qkv points at its query columns. */
-static void attend_head(const ce_transformer *t, float *mixed, const float *qkv, size_t length,
-                        const head_scratch *s) {
+static void attend_head(const ce_transformer *t, float *mixed, const float *qkv,
+                        size_t length, const head_scratch *s) {
     const ce_kernels *kernels = ce_kernels_get();
     size_t size = t->width / t->heads, ld = 3 * t->width, stride = scores_stride(length);
     kernels->pack(s->a, qkv, ld, length, size, kernels->mr);
@@ -238,15 +239,16 @@ size_t ce_transformer_scratch(const ce_transformer *t, size_t rows, size_t longe
            longest * scores_stride(longest) + ce_linear_workspace() + 8 * CE_MAX_LANES;
 }
 
-void ce_transformer_forward(const ce_transformer *t, float *x, const size_t *lengths, size_t n,
-                            float *scratch) {
+void ce_transformer_forward(const ce_transformer *t, float *x, const size_t *lengths,
+                            size_t n, float *scratch) {
     const ce_kernels *kernels = ce_kernels_get();
     size_t rows = 0, longest = 0, width = t->width;
     for (size_t i = 0; i < n; i++) {
         rows += lengths[i];
         longest = larger(longest, lengths[i]);
     }
-    float *normed = ce_take(&scratch, rows * width); /* [rows, width]; also what heads mix */
+    float *normed =
+        ce_take(&scratch, rows * width); /* [rows, width]; also what heads mix */
     float *qkv = ce_take(&scratch, rows * 3 * width);
     float *hidden = ce_take(&scratch, rows * t->hidden);
     head_scratch head = {ce_take(&scratch, packed_a_size(t, longest)),
@@ -256,8 +258,8 @@ void ce_transformer_forward(const ce_transformer *t, float *x, const size_t *len
     for (size_t layer = 0; layer < t->layers; layer++) {
         const ce_block *b = &t->blocks[layer];
         for (size_t i = 0; i < rows; i++)
-            kernels->layer_norm(normed + i * width, x + i * width, b->ln_1.gain, b->ln_1.bias,
-                                width, t->eps);
+            kernels->layer_norm(normed + i * width, x + i * width, b->ln_1.gain,
+                                b->ln_1.bias, width, t->eps);
         ce_linear_forward(&b->qkv, qkv, normed, rows, CE_NO_ACTIVATION, false, workspace);
         for (size_t s = 0, first = 0; s < n; first += lengths[s++])
             for (size_t h = 0, at = 0; h < t->heads; h++, at += width / t->heads)
@@ -265,8 +267,8 @@ void ce_transformer_forward(const ce_transformer *t, float *x, const size_t *len
                             lengths[s], &head);
         ce_linear_forward(&b->out, x, normed, rows, CE_NO_ACTIVATION, true, workspace);
         for (size_t i = 0; i < rows; i++)
-            kernels->layer_norm(normed + i * width, x + i * width, b->ln_2.gain, b->ln_2.bias,
-                                width, t->eps);
+            kernels->layer_norm(normed + i * width, x + i * width, b->ln_2.gain,
+                                b->ln_2.bias, width, t->eps);
         ce_linear_forward(&b->fc, hidden, normed, rows, t->activation, false, workspace);
         ce_linear_forward(&b->proj, x, hidden, rows, CE_NO_ACTIVATION, true, workspace);
     }

@@ -15,10 +15,10 @@
 /* How a library names the parts of a block; in_weight is NULL where query, key and value
  * are stored apart. */
 typedef struct ce_block_names {
-    const char *ln_1, *ln_2;             /* + ".weight", ".bias" */
-    const char *in_weight, *in_bias;     /* query, key and value stacked */
-    const char *query, *key, *value;     /* + ".weight", ".bias" */
-    const char *out, *fc, *proj;         /* + ".weight", ".bias" */
+    const char *ln_1, *ln_2;         /* + ".weight", ".bias" */
+    const char *in_weight, *in_bias; /* query, key and value stacked */
+    const char *query, *key, *value; /* + ".weight", ".bias" */
+    const char *out, *fc, *proj;     /* + ".weight", ".bias" */
 } ce_block_names;
 extern const ce_block_names ce_names_hugging_face, ce_names_open_clip;
 
@@ -50,10 +50,11 @@ void ce_transformer_free(ce_transformer *t);
 size_t ce_transformer_scratch(const ce_transformer *t, size_t rows, size_t longest);
 
 /* x [sum of lengths, width], in place; lengths[n]. */
-void ce_transformer_forward(const ce_transformer *t, float *x, const size_t *lengths, size_t n,
-                            float *scratch);
+void ce_transformer_forward(const ce_transformer *t, float *x, const size_t *lengths,
+                            size_t n, float *scratch);
 
-int ce_norm_load(ce_norm *norm, ce_weights *w, const char *name, size_t width, ce_error *err);
+int ce_norm_load(ce_norm *norm, ce_weights *w, const char *name, size_t width,
+                 ce_error *err);
 void ce_norm_free(ce_norm *norm);
 
 /* One array out of a scratch arena, each starting on its own cache line. */

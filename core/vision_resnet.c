@@ -1,4 +1,5 @@
-/* CLIP's ModifiedResNet (Radford et al. 2021; OpenAI's clip/model.py, which open_clip shares):
+/* CLIP's ModifiedResNet (Radford et al. 2021; OpenAI's clip/model.py, which open_clip
+ * shares):
  *
  *     stem: three 3x3 convolutions (the first with stride 2), then a 2x2 average pool
  *     four stages of bottlenecks: 1x1, 3x3, average pool where the stage strides, 1x1;
@@ -18,7 +19,7 @@
 #include <string.h>
 
 enum {
-    GATHER_ROWS = 240,             /* output positions of a 3x3 convolution gathered at once */
+    GATHER_ROWS = 240, /* output positions of a 3x3 convolution gathered at once */
     BATCH_FLOATS = 2 * 1024 * 1024 /* of the largest activation of a batch */
 };
 static const double batch_norm_eps = 1e-5;
@@ -102,7 +103,8 @@ static void gather(float *gathered, const float *in, shape s, shape o, size_t st
             for (size_t kx = 0; kx < 3; kx++, gathered += s.channels) {
                 size_t y = top + ky - 1, x = left + kx - 1; /* wraps around below zero */
                 if (y < s.height && x < s.width)
-                    memcpy(gathered, in + ((picture * s.height + y) * s.width + x) * s.channels,
+                    memcpy(gathered,
+                           in + ((picture * s.height + y) * s.width + x) * s.channels,
                            s.channels * sizeof *gathered);
                 else
                     memset(gathered, 0, s.channels * sizeof *gathered);
@@ -112,10 +114,11 @@ static void gather(float *gathered, const float *in, shape s, shape o, size_t st
 
 static shape convolve(const conv *c, float *out, const float *in, shape s,
                       ce_activation activation, bool accumulate, float *scratch) {
-    shape o = {s.n, (s.height + c->stride - 1) / c->stride, (s.width + c->stride - 1) / c->stride,
-               c->linear.out};
+    shape o = {s.n, (s.height + c->stride - 1) / c->stride,
+               (s.width + c->stride - 1) / c->stride, c->linear.out};
     if (c->kernel == 1) {
-        ce_linear_forward(&c->linear, out, in, positions_of(s), activation, accumulate, scratch);
+        ce_linear_forward(&c->linear, out, in, positions_of(s), activation, accumulate,
+                          scratch);
         return o;
     }
     float *gathered = ce_take(&scratch, GATHER_ROWS * c->linear.in);
@@ -165,7 +168,8 @@ static void pool_picture(const resnet *r, float *mixed, const float *query,
             scores[t] = t < r->tokens ? 0 : -INFINITY;
         for (size_t t = 0; t < r->tokens; t++)
             for (size_t i = 0; i < size; i++)
-                scores[t] += query[h * size + i] * key_value[t * 2 * r->width + h * size + i];
+                scores[t] +=
+                    query[h * size + i] * key_value[t * 2 * r->width + h * size + i];
         ce_kernels_get()->softmax(scores, stride, 1 / sqrtf((float)size));
         float *head = mixed + h * size;
         memset(head, 0, size * sizeof *head);
@@ -199,7 +203,8 @@ static void attention_pool(const resnet *r, float *out, const float *features, s
         memcpy(means + i * width, to, width * sizeof *to);
     }
     ce_linear_forward(&r->query, queries, means, n, CE_NO_ACTIVATION, false, scratch);
-    ce_linear_forward(&r->key_value, key_value, x, n * count, CE_NO_ACTIVATION, false, scratch);
+    ce_linear_forward(&r->key_value, key_value, x, n * count, CE_NO_ACTIVATION, false,
+                      scratch);
     for (size_t i = 0; i < n; i++)
         pool_picture(r, mixed + i * width, queries + i * width,
                      key_value + i * count * 2 * width, scores);
@@ -287,8 +292,8 @@ static int load_bottleneck(bottleneck *b, ce_weights *w, const char *block, size
         result = load_part(&b->conv3, w, block, "conv3", "bn3", planes * 4, planes, 1, err);
     b->has_downsample = b->stride == 2 || in != planes * 4;
     if (result == CE_OK && b->has_downsample)
-        result = load_part(&b->downsample, w, block, "downsample.0", "downsample.1", planes * 4,
-                           in, 1, err);
+        result = load_part(&b->downsample, w, block, "downsample.0", "downsample.1",
+                           planes * 4, in, 1, err);
     return result;
 }
 
@@ -336,8 +341,9 @@ static int load_pool_linear(ce_linear *l, size_t first, size_t out, ce_weights *
 
 static int load_attention_pool(resnet *r, size_t embed_dim, ce_weights *w, ce_error *err) {
     size_t width = r->width, shape_of_positions[] = {r->tokens, width};
-    int result = ce_weights_take_floats(w, &r->positions, "visual.attnpool.positional_embedding",
-                                        2, shape_of_positions, err);
+    int result =
+        ce_weights_take_floats(w, &r->positions, "visual.attnpool.positional_embedding", 2,
+                               shape_of_positions, err);
     if (result == CE_OK)
         result = ce_linear_init(&r->query, width, width, err);
     if (result == CE_OK)
@@ -357,7 +363,8 @@ static int load_attention_pool(resnet *r, size_t embed_dim, ce_weights *w, ce_er
 
 static int load(resnet *r, const ce_config *config, ce_weights *w, ce_error *err) {
     const ce_vision_config *c = &config->vision;
-    size_t half = (size_t)c->width / 2, out[] = {half, half, half * 2}, in[] = {3, half, half};
+    size_t half = (size_t)c->width / 2, out[] = {half, half, half * 2},
+           in[] = {3, half, half};
     size_t height = (r->image_height + 1) / 2, width = (r->image_width + 1) / 2;
     note(r, r->image_height, r->image_width, 3, true);
     note(r, height, width, half * 2, true);
@@ -377,8 +384,9 @@ static int load(resnet *r, const ce_config *config, ce_weights *w, ce_error *err
     if (result == CE_OK)
         result = load_stages(r, c, w, height / 2, width / 2, err);
     if (result == CE_OK && r->tokens < 2)
-        result = ce_fail(err, CE_EFORMAT, "%s: pictures of %zu x %zu are too small for a ResNet",
-                         ce_weights_path(w), r->image_width, r->image_height);
+        result =
+            ce_fail(err, CE_EFORMAT, "%s: pictures of %zu x %zu are too small for a ResNet",
+                    ce_weights_path(w), r->image_width, r->image_height);
     r->heads = (size_t)c->heads;
     if (result == CE_OK && r->width % r->heads)
         result = ce_fail(err, CE_EFORMAT, "%s: %zu heads do not divide a width of %zu",

@@ -20,7 +20,7 @@ typedef struct vit {
     ce_vision base;
     size_t patch, rows, cols; /* of the grid of patches */
     size_t image_width, image_height;
-    ce_linear embed; /* [width, 3 * patch * patch] */
+    ce_linear embed;    /* [width, 3 * patch * patch] */
     float *class_token; /* [width] */
     float *positions;   /* [tokens, width] */
     ce_norm pre, post;
@@ -82,12 +82,14 @@ static void cut_patches(const vit *v, float *patches, const float *pixels) {
             for (size_t c = 0; c < 3; c++)
                 for (size_t y = 0; y < v->patch; y++, patches += v->patch)
                     memcpy(patches,
-                           pixels + (c * v->image_height + row * v->patch + y) * v->image_width +
+                           pixels +
+                               (c * v->image_height + row * v->patch + y) * v->image_width +
                                col * v->patch,
                            v->patch * sizeof *patches);
 }
 
-/* x[tokens, width] of one picture: class token, then the embedded patches, plus positions. */
+/* x[tokens, width] of one picture: class token, then the embedded patches, plus positions.
+ */
 static void assemble_tokens(const vit *v, float *x, const float *embedded) {
     size_t width = v->transformer.width;
     for (size_t i = 0; i < width; i++)
@@ -112,7 +114,8 @@ static void vit_encode(const ce_vision *base, float *out, const float *pixels, s
     for (size_t i = 0; i < n; i++)
         cut_patches(v, patches + i * grid * patch_size,
                     pixels + i * 3 * v->image_width * v->image_height);
-    ce_linear_forward(&v->embed, embedded, patches, n * grid, CE_NO_ACTIVATION, false, rest);
+    ce_linear_forward(&v->embed, embedded, patches, n * grid, CE_NO_ACTIVATION, false,
+                      rest);
     for (size_t i = 0; i < n; i++) {
         assemble_tokens(v, x + i * count * width, embedded + i * grid * width);
         lengths[i] = count;
@@ -136,11 +139,11 @@ static int load(vit *v, const ce_config *config, ce_weights *w, const vit_names 
     if (result == CE_OK)
         result = ce_linear_set_shaped(&v->embed, 0, w, names->patches, 4, patch_shape, err);
     if (result == CE_OK)
-        result = ce_weights_take_floats(w, &v->class_token, names->class_token, 1, class_shape,
-                                        err);
+        result = ce_weights_take_floats(w, &v->class_token, names->class_token, 1,
+                                        class_shape, err);
     if (result == CE_OK)
-        result = ce_weights_take_floats(w, &v->positions, names->positions, 2, position_shape,
-                                        err);
+        result = ce_weights_take_floats(w, &v->positions, names->positions, 2,
+                                        position_shape, err);
     if (result == CE_OK)
         result = ce_norm_load(&v->pre, w, names->pre, width, err);
     if (result == CE_OK)
@@ -150,8 +153,9 @@ static int load(vit *v, const ce_config *config, ce_weights *w, const vit_names 
     if (result == CE_OK)
         result = ce_linear_init(&v->projection, (size_t)config->embed_dim, width, err);
     if (result == CE_OK)
-        result = ce_linear_set(&v->projection, 0, w, names->projection,
-                               (size_t)config->embed_dim, names->projection_orientation, err);
+        result =
+            ce_linear_set(&v->projection, 0, w, names->projection,
+                          (size_t)config->embed_dim, names->projection_orientation, err);
     return result;
 }
 
@@ -162,10 +166,12 @@ static size_t scratch_size(const vit *v) {
                        ce_linear_workspace() + 2 * CE_MAX_LANES;
     if (inside == SIZE_MAX)
         return SIZE_MAX;
-    return n * (count + 1) * width + 2 * CE_MAX_LANES + (inside > embedding ? inside : embedding);
+    return n * (count + 1) * width + 2 * CE_MAX_LANES +
+           (inside > embedding ? inside : embedding);
 }
 
-int ce_vision_vit_open(ce_vision **out, const ce_config *config, ce_weights *w, ce_error *err) {
+int ce_vision_vit_open(ce_vision **out, const ce_config *config, ce_weights *w,
+                       ce_error *err) {
     const ce_vision_config *c = &config->vision;
     vit *v = calloc(1, sizeof *v);
     if (!v)
@@ -186,7 +192,9 @@ int ce_vision_vit_open(ce_vision **out, const ce_config *config, ce_weights *w, 
     v->base.batch = tokens(v) < BATCH_ROWS ? BATCH_ROWS / tokens(v) : 1;
     snprintf(v->base.summary, sizeof v->base.summary, "ViT %d x %d, %d heads, patch %d, %s",
              c->layers, c->width, c->heads, c->patch, ce_activation_name(c->activation));
-    int result = load(v, config, w, config->style == CE_TEXT_HUGGING_FACE ? &hugging_face : &open_clip, err);
+    int result =
+        load(v, config, w,
+             config->style == CE_TEXT_HUGGING_FACE ? &hugging_face : &open_clip, err);
     v->base.scratch = result == CE_OK ? scratch_size(v) : 0;
     if (v->base.scratch == SIZE_MAX)
         result = ce_fail(err, CE_EFORMAT, "%s: %zu tokens a picture are too many",

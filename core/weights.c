@@ -28,11 +28,21 @@ static const struct {
     ce_dtype dtype;
     size_t bytes;
 } dtypes[] = {
-    {"F32", CE_F32, 4},          {"F16", CE_F16, 2},          {"BF16", CE_BF16, 2},
-    {"I64", CE_I64, 8},          {"F64", CE_OTHER_DTYPE, 8},  {"I32", CE_OTHER_DTYPE, 4},
-    {"I16", CE_OTHER_DTYPE, 2},  {"I8", CE_OTHER_DTYPE, 1},   {"U64", CE_OTHER_DTYPE, 8},
-    {"U32", CE_OTHER_DTYPE, 4},  {"U16", CE_OTHER_DTYPE, 2},  {"U8", CE_OTHER_DTYPE, 1},
-    {"BOOL", CE_OTHER_DTYPE, 1}, {"F8_E4M3", CE_OTHER_DTYPE, 1}, {"F8_E5M2", CE_OTHER_DTYPE, 1},
+    {"F32", CE_F32, 4},
+    {"F16", CE_F16, 2},
+    {"BF16", CE_BF16, 2},
+    {"I64", CE_I64, 8},
+    {"F64", CE_OTHER_DTYPE, 8},
+    {"I32", CE_OTHER_DTYPE, 4},
+    {"I16", CE_OTHER_DTYPE, 2},
+    {"I8", CE_OTHER_DTYPE, 1},
+    {"U64", CE_OTHER_DTYPE, 8},
+    {"U32", CE_OTHER_DTYPE, 4},
+    {"U16", CE_OTHER_DTYPE, 2},
+    {"U8", CE_OTHER_DTYPE, 1},
+    {"BOOL", CE_OTHER_DTYPE, 1},
+    {"F8_E4M3", CE_OTHER_DTYPE, 1},
+    {"F8_E5M2", CE_OTHER_DTYPE, 1},
 };
 
 static int map_file(ce_weights *w, ce_error *err) {
@@ -46,13 +56,15 @@ static int map_file(ce_weights *w, ce_error *err) {
     else if (!S_ISREG(st.st_mode))
         result = ce_fail(err, CE_EIO, "%s: not a regular file", w->path);
     else if (st.st_size < 8)
-        result = ce_fail(err, CE_EFORMAT, "%s: %lld bytes are too few for a safetensors file",
-                         w->path, (long long)st.st_size);
+        result =
+            ce_fail(err, CE_EFORMAT, "%s: %lld bytes are too few for a safetensors file",
+                    w->path, (long long)st.st_size);
     else {
         w->size = (size_t)st.st_size;
         void *map = mmap(NULL, w->size, PROT_READ, MAP_PRIVATE, fd, 0);
         if (map == MAP_FAILED)
-            result = ce_fail(err, CE_EIO, "%s: cannot be mapped: %s", w->path, strerror(errno));
+            result =
+                ce_fail(err, CE_EIO, "%s: cannot be mapped: %s", w->path, strerror(errno));
         else
             w->map = map;
     }
@@ -60,18 +72,21 @@ static int map_file(ce_weights *w, ce_error *err) {
     return result;
 }
 
-static int read_shape(const ce_weights *w, ce_tensor *t, const json_t *shape, ce_error *err) {
+static int read_shape(const ce_weights *w, ce_tensor *t, const json_t *shape,
+                      ce_error *err) {
     size_t rank = json_array_size(shape);
     if (!json_is_array(shape) || rank > CE_MAX_RANK)
-        return ce_fail(err, CE_EFORMAT, "%s: tensor %s: shape is not a list of at most %d sizes",
-                       w->path, t->name, CE_MAX_RANK);
+        return ce_fail(err, CE_EFORMAT,
+                       "%s: tensor %s: shape is not a list of at most %d sizes", w->path,
+                       t->name, CE_MAX_RANK);
     t->rank = (int)rank;
     t->count = 1;
     for (size_t i = 0; i < rank; i++) {
         const json_t *size = json_array_get(shape, i);
         json_int_t n = json_is_integer(size) ? json_integer_value(size) : -1;
         if (n < 0 || __builtin_mul_overflow(t->count, (size_t)n, &t->count))
-            return ce_fail(err, CE_EFORMAT, "%s: tensor %s: impossible shape", w->path, t->name);
+            return ce_fail(err, CE_EFORMAT, "%s: tensor %s: impossible shape", w->path,
+                           t->name);
         t->shape[i] = (size_t)n;
     }
     return CE_OK;
@@ -84,9 +99,10 @@ static int read_tensor(const ce_weights *w, ce_tensor *t, const char *name,
     const json_t *offsets = json_object_get(entry, "data_offsets");
     if (!json_is_object(entry) || !dtype || json_object_size(entry) != 3 ||
         !json_is_array(offsets) || json_array_size(offsets) != 2)
-        return ce_fail(err, CE_EFORMAT,
-                       "%s: tensor %s: needs dtype, shape and data_offsets, and nothing else",
-                       w->path, name);
+        return ce_fail(
+            err, CE_EFORMAT,
+            "%s: tensor %s: needs dtype, shape and data_offsets, and nothing else", w->path,
+            name);
     size_t width = 0;
     for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes; i++)
         if (strcmp(dtypes[i].name, dtype) == 0) {
@@ -95,8 +111,8 @@ static int read_tensor(const ce_weights *w, ce_tensor *t, const char *name,
             width = dtypes[i].bytes;
         }
     if (!width)
-        return ce_fail(err, CE_EUNSUPPORTED, "%s: tensor %s: unknown dtype %s", w->path, name,
-                       dtype);
+        return ce_fail(err, CE_EUNSUPPORTED, "%s: tensor %s: unknown dtype %s", w->path,
+                       name, dtype);
     int result = read_shape(w, t, json_object_get(entry, "shape"), err);
     if (result < 0)
         return result;
@@ -104,13 +120,15 @@ static int read_tensor(const ce_weights *w, ce_tensor *t, const char *name,
     json_int_t begin = json_is_integer(j0) ? json_integer_value(j0) : -1;
     json_int_t end = json_is_integer(j1) ? json_integer_value(j1) : -1;
     if (begin < 0 || end < begin || (uint64_t)end > data_size)
-        return ce_fail(err, CE_EFORMAT, "%s: tensor %s: its bytes lie outside the file (%s)",
-                       w->path, name, "truncated, or a broken offset");
+        return ce_fail(err, CE_EFORMAT,
+                       "%s: tensor %s: its bytes lie outside the file (%s)", w->path, name,
+                       "truncated, or a broken offset");
     t->bytes = (size_t)(end - begin);
     size_t needed;
     if (__builtin_mul_overflow(t->count, width, &needed) || needed != t->bytes)
-        return ce_fail(err, CE_EFORMAT, "%s: tensor %s: %zu bytes do not fit its shape and %s",
-                       w->path, name, t->bytes, dtype);
+        return ce_fail(err, CE_EFORMAT,
+                       "%s: tensor %s: %zu bytes do not fit its shape and %s", w->path,
+                       name, t->bytes, dtype);
     t->data = w->map + (w->size - data_size) + begin;
     return CE_OK;
 }
@@ -150,7 +168,8 @@ static int check_metadata(const ce_weights *w, const json_t *metadata, ce_error 
         fine = fine && json_is_string(value);
     }
     return fine ? CE_OK
-                : ce_fail(err, CE_EFORMAT, "%s: __metadata__ must map names to strings", w->path);
+                : ce_fail(err, CE_EFORMAT, "%s: __metadata__ must map names to strings",
+                          w->path);
 }
 
 static int read_header(ce_weights *w, ce_error *err) {
@@ -158,8 +177,9 @@ static int read_header(ce_weights *w, ce_error *err) {
     for (int i = 7; i >= 0; i--)
         length = length << 8 | w->map[i];
     if (length > MAX_HEADER)
-        return ce_fail(err, CE_EFORMAT, "%s: not a safetensors file (a header of %llu bytes)",
-                       w->path, (unsigned long long)length);
+        return ce_fail(err, CE_EFORMAT,
+                       "%s: not a safetensors file (a header of %llu bytes)", w->path,
+                       (unsigned long long)length);
     if (length > w->size - 8)
         return ce_fail(err, CE_EFORMAT, "%s: truncated: the header alone needs %llu bytes",
                        w->path, (unsigned long long)length);
@@ -260,12 +280,12 @@ int ce_weights_take(ce_weights *w, ce_tensor **out, const char *name, int rank,
         char is[128], wanted[128];
         print_shape(is, sizeof is, t->rank, t->shape);
         print_shape(wanted, sizeof wanted, rank, shape);
-        return ce_fail(err, CE_EFORMAT, "%s: tensor %s is %s, expected %s", w->path, name, is,
-                       wanted);
+        return ce_fail(err, CE_EFORMAT, "%s: tensor %s is %s, expected %s", w->path, name,
+                       is, wanted);
     }
     if (t->dtype > CE_BF16)
-        return ce_fail(err, CE_EUNSUPPORTED, "%s: tensor %s: weights of type %s", w->path, name,
-                       t->dtype_name);
+        return ce_fail(err, CE_EUNSUPPORTED, "%s: tensor %s: weights of type %s", w->path,
+                       name, t->dtype_name);
     t->used = true;
     *out = t;
     return CE_OK;
@@ -281,7 +301,8 @@ int ce_tensor_widen(const ce_weights *w, const ce_tensor *t, float *out, size_t 
     const unsigned char *from = (const unsigned char *)t->data + first * width;
     if (ce_kernels_get()->widen(out, from, t->dtype, n))
         return CE_OK;
-    return ce_fail(err, CE_EFORMAT, "%s: tensor %s holds NaN or infinity", w->path, t->name);
+    return ce_fail(err, CE_EFORMAT, "%s: tensor %s holds NaN or infinity", w->path,
+                   t->name);
 }
 
 float *ce_floats_new(size_t n) {
@@ -329,7 +350,8 @@ static bool ends_with(const char *name, const char *end) {
 }
 
 int ce_weights_check_all_used(const ce_weights *w, ce_error *err) {
-    static const char *const buffers[] = {"position_ids", "attn_mask", "num_batches_tracked"};
+    static const char *const buffers[] = {"position_ids", "attn_mask",
+                                          "num_batches_tracked"};
     for (size_t i = 0; i < w->count; i++) {
         const ce_tensor *t = &w->tensors[i];
         bool known = t->used;

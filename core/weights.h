@@ -50,7 +50,8 @@ int ce_weights_take(ce_weights *w, ce_tensor **out, const char *name, int rank,
  * pages, so that filling them faults less. NULL: out of memory. Released by free(). */
 float *ce_floats_new(size_t n);
 
-/* The whole tensor as float32, from ce_floats_new. CE_EFORMAT where a value is NaN or infinite. */
+/* The whole tensor as float32, from ce_floats_new. CE_EFORMAT where a value is NaN or
+ * infinite. */
 int ce_weights_take_floats(ce_weights *w, float **out, const char *name, int rank,
                            const size_t *shape, ce_error *err);
 

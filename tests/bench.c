@@ -6,7 +6,8 @@
  *            matrix products of the same layers (attention, norms and activations are ours
  *            to carry, so 100 % is out of reach)
  *   cores    the whole pipeline (JPEG decode, preprocess, encode) on 1 core and on all
- *   start    `clipeval encode` of one picture, from exec to exit: wall clock and peak memory
+ *   start    `clipeval encode` of one picture, from exec to exit: wall clock and peak
+ * memory
  */
 #include "cpu.h"
 #include "linear.h"
@@ -24,7 +25,15 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ROUNDS = 5, PICTURES = 32, BATCH = 8, TOKENS = 50, LAYERS = 12, WIDTH = 768, HIDDEN = 3072 };
+enum {
+    ROUNDS = 5,
+    PICTURES = 32,
+    BATCH = 8,
+    TOKENS = 50,
+    LAYERS = 12,
+    WIDTH = 768,
+    HIDDEN = 3072
+};
 
 static char directory[64] = "/tmp/clipeval-bench-XXXXXX";
 
@@ -73,7 +82,8 @@ typedef struct writer {
 
 static void tensor(writer *w, const char *prefix, const char *name, size_t a, size_t b) {
     size_t bytes = a * (b ? b : 1) * 4;
-    fprintf(w->f, "%s\"%s%s\":{\"dtype\":\"F32\",\"shape\":[", w->first ? "{" : ",", prefix, name);
+    fprintf(w->f, "%s\"%s%s\":{\"dtype\":\"F32\",\"shape\":[", w->first ? "{" : ",", prefix,
+            name);
     if (strstr(name, "patch_embedding"))
         fprintf(w->f, "768,3,32,32");
     else if (b)
@@ -205,8 +215,8 @@ typedef struct lane {
 } lane;
 
 static void sgemm(const lane *l, int rows, int out, int in) {
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, rows, out, in, 1, l->a, in, l->b, in, 0,
-                l->c, out);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, rows, out, in, 1, l->a, in, l->b,
+                in, 0, l->c, out);
 }
 
 static void *run_sgemm(void *context) {
@@ -260,8 +270,11 @@ static void bench_encode(ce_model *model, size_t cores) {
     lane lanes[64];
     const float *pixels = buffer((size_t)BATCH * 3 * 224 * 224);
     for (size_t i = 0; i < cores; i++)
-        lanes[i] = (lane){model, pixels, buffer((size_t)BATCH * TOKENS * HIDDEN),
-                          buffer((size_t)HIDDEN * WIDTH), buffer((size_t)BATCH * TOKENS * HIDDEN),
+        lanes[i] = (lane){model,
+                          pixels,
+                          buffer((size_t)BATCH * TOKENS * HIDDEN),
+                          buffer((size_t)HIDDEN * WIDTH),
+                          buffer((size_t)BATCH * TOKENS * HIDDEN),
                           PICTURES / BATCH};
     double tower[ROUNDS], blas[ROUNDS], ratio[ROUNDS];
     on_all_cores(run_tower, lanes, cores);
@@ -274,7 +287,8 @@ static void bench_encode(ce_model *model, size_t cores) {
     double n = (double)(cores * PICTURES);
     printf("encode  %zu cores: clipeval %.1f images/s, cblas_sgemm alone %.1f images/s, "
            "ratio %.2f\n",
-           cores, n / median(tower, ROUNDS), n / median(blas, ROUNDS), median(ratio, ROUNDS));
+           cores, n / median(tower, ROUNDS), n / median(blas, ROUNDS),
+           median(ratio, ROUNDS));
 }
 
 static void bench_cores(ce_model *model, size_t cores) {
@@ -291,8 +305,9 @@ static void bench_cores(ce_model *model, size_t cores) {
             ce_pipeline_options options = {.threads = k ? (int)cores : 1};
             ce_error err;
             double start = now();
-            if (ce_encode_images(model, embeds, NULL, pictures, 2 * PICTURES, status, &options,
-                                 &err) < 0 || status[0].problem)
+            if (ce_encode_images(model, embeds, NULL, pictures, 2 * PICTURES, status,
+                                 &options, &err) < 0 ||
+                status[0].problem)
                 die("the pipeline failed");
             rate[k][r] = 2 * PICTURES / (now() - start);
         }
@@ -314,8 +329,8 @@ static void bench_start(size_t weights) {
         double start = now();
         pid_t child = fork();
         if (child == 0) {
-            execl(CLIPEVAL, CLIPEVAL, "encode", "--quiet", "--model", directory, "--images", list,
-                  "-o", out, (char *)NULL);
+            execl(CLIPEVAL, CLIPEVAL, "encode", "--quiet", "--model", directory, "--images",
+                  list, "-o", out, (char *)NULL);
             _exit(127);
         }
         int status = 0;
@@ -328,15 +343,16 @@ static void bench_start(size_t weights) {
         }
     }
     double mb = (double)weights / 1048576;
-    printf("start   %.0f MB of weights, exec to exit with one picture: %.0f ms, peak %.0f MB "
-           "(1.15 x weights + 64 MB = %.0f MB)\n",
-           mb, 1e3 * median(wall, ROUNDS), median(memory, ROUNDS), 1.15 * mb + 64);
+    printf(
+        "start   %.0f MB of weights, exec to exit with one picture: %.0f ms, peak %.0f MB "
+        "(1.15 x weights + 64 MB = %.0f MB)\n",
+        mb, 1e3 * median(wall, ROUNDS), median(memory, ROUNDS), 1.15 * mb + 64);
 }
 
 static void clean_up(void) {
-    static const char *const names[] = {"config.json", "preprocessor_config.json",
-                                        "model.safetensors", "a.jpg", "list.txt",
-                                        "out.safetensors"};
+    static const char *const names[] = {"config.json",       "preprocessor_config.json",
+                                        "model.safetensors", "a.jpg",
+                                        "list.txt",          "out.safetensors"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         unlink(in_directory(names[i]));
     rmdir(directory);

@@ -10,9 +10,9 @@
 
 #include <cmocka.h>
 
-static const char *const files[] = {"config.json", "preprocessor_config.json",
-                                    "model.safetensors", "tokenizer_config.json", "vocab.json",
-                                    "merges.txt"};
+static const char *const files[] = {"config.json",       "preprocessor_config.json",
+                                    "model.safetensors", "tokenizer_config.json",
+                                    "vocab.json",        "merges.txt"};
 
 /* A fresh copy of the checkpoint, so that one fault stands alone. */
 static void copy_checkpoint(void) {
@@ -43,7 +43,8 @@ static void expect_fault(const char *file, const char *word) {
     ce_model_free(model);
     if (result == 0)
         fail_msg("opened, though %s should say \"%s\"", file, word);
-    if (!strstr(err.message, file) || !strstr(err.message, word) || strchr(err.message, '\n'))
+    if (!strstr(err.message, file) || !strstr(err.message, word) ||
+        strchr(err.message, '\n'))
         fail_msg("\"%s\" does not name %s and \"%s\" in one line", err.message, file, word);
 }
 
@@ -123,16 +124,22 @@ static void parts_that_contradict_each_other_are_refused(void **state) {
         {"config.json", "vision_config", "num_attention_heads", "7", "m", "heads"},
         {"config.json", "vision_config", "patch_size", "57", "m", "patches of 57"},
         {"config.json", "vision_config", "image_size", "70", "m", "pictures of 56 x 56"},
-        {"config.json", "vision_config", "patch_size", "28", "model.safetensors", "patch_embedding"},
-        {"config.json", "text_config", "intermediate_size", "193", "model.safetensors", "fc1"},
-        {"config.json", "text_config", "num_hidden_layers", "3", "model.safetensors", "layers.2"},
-        {"config.json", "text_config", "num_hidden_layers", "1", "model.safetensors", "layers.1"},
+        {"config.json", "vision_config", "patch_size", "28", "model.safetensors",
+         "patch_embedding"},
+        {"config.json", "text_config", "intermediate_size", "193", "model.safetensors",
+         "fc1"},
+        {"config.json", "text_config", "num_hidden_layers", "3", "model.safetensors",
+         "layers.2"},
+        {"config.json", "text_config", "num_hidden_layers", "1", "model.safetensors",
+         "layers.1"},
         {"config.json", "text_config", "max_position_embeddings", "76", "model.safetensors",
          "position_embedding"},
-        {"config.json", "text_config", "vocab_size", "2000", "model.safetensors", "token_embedding"},
+        {"config.json", "text_config", "vocab_size", "2000", "model.safetensors",
+         "token_embedding"},
         {"config.json", NULL, "projection_dim", "41", "model.safetensors", "projection"},
         {"preprocessor_config.json", NULL, "image_std", "[0, 1, 1]", "m", "std"},
-        {"preprocessor_config.json", NULL, "crop_size", "{\"height\": 8, \"width\": 8}", "m", "8 x 8"},
+        {"preprocessor_config.json", NULL, "crop_size", "{\"height\": 8, \"width\": 8}",
+         "m", "8 x 8"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         copy_checkpoint();
@@ -158,7 +165,8 @@ static void weights_that_do_not_fit_are_refused(void **state) {
     rename_in_weights("\"logit_scale\"", "\"logit_scalX\"");
     expect_fault("model.safetensors", "logit_scale");
     copy_checkpoint(); /* known to the model's library, but without a place here */
-    rename_in_weights("vision_model.post_layernorm.bias", "vision_model.post_layernorX.bias");
+    rename_in_weights("vision_model.post_layernorm.bias",
+                      "vision_model.post_layernorX.bias");
     expect_fault("model.safetensors", "post_layernorm.bias");
     copy_checkpoint();
     truncate(scratch_path("m/model.safetensors"), 500000);
@@ -171,8 +179,8 @@ static void weights_that_do_not_fit_are_refused(void **state) {
 static void not_a_number_in_any_tensor_is_refused(void **state) {
     (void)state;
     char path[GOLDEN_PATH];
-    golden_file *f = golden_open(golden_path(path, sizeof path,
-                                             "models/clip-hf-gelu-legacy/model.safetensors"));
+    golden_file *f = golden_open(
+        golden_path(path, sizeof path, "models/clip-hf-gelu-legacy/model.safetensors"));
     assert_non_null(f);
     int tried = 0;
     for (void *i = golden_first(f); i; i = golden_next(f, i)) {
@@ -182,7 +190,8 @@ static void not_a_number_in_any_tensor_is_refused(void **state) {
         copy_checkpoint();
         size_t size = 0;
         char *bytes = golden_read(scratch_path("m/model.safetensors"), &size);
-        size_t at = size - f->size + (size_t)((const char *)t.data - f->data) + (t.count - 1) * 2;
+        size_t at =
+            size - f->size + (size_t)((const char *)t.data - f->data) + (t.count - 1) * 2;
         bytes[at] = 0;
         bytes[at + 1] = 0x7e;
         assert_non_null(scratch_write("m/model.safetensors", bytes, size));
@@ -201,7 +210,8 @@ static void a_path_that_is_no_model_says_so(void **state) {
     assert_non_null(strstr(err.message, "no such model"));
     assert_int_equal(ce_model_open(&model, scratch_directory, &err), CE_EFORMAT);
     assert_non_null(strstr(err.message, "config.json"));
-    assert_int_equal(ce_model_open(&model, scratch_write("f", "x", 1), &err), CE_EUNSUPPORTED);
+    assert_int_equal(ce_model_open(&model, scratch_write("f", "x", 1), &err),
+                     CE_EUNSUPPORTED);
     copy_checkpoint();
     scratch_write("m/config.json", "{\"model_type\": ", 15);
     expect_fault("config.json", "line 1");

@@ -47,7 +47,8 @@ static void activations_are_as_exact_as_the_header_says(void **state) {
     }
     float far[] = {-1e30f, 1e30f, -200, 200};
     k->activate(far, 4, CE_QUICK_GELU);
-    assert_true(fabsf(far[0]) < 1e-6f && far[1] == 1e30f && fabsf(far[2]) < 1e-6f && far[3] == 200);
+    assert_true(fabsf(far[0]) < 1e-6f && far[1] == 1e30f && fabsf(far[2]) < 1e-6f &&
+                far[3] == 200);
 }
 
 static void softmax_is_the_textbook_s(void **state) {
@@ -82,8 +83,8 @@ static void layer_norm_is_the_textbook_s(void **state) {
             variance += (x[i] - mean) * (x[i] - mean) / (double)n;
         ce_kernels_get()->layer_norm(y, x, gain, bias, n, 1e-5f);
         for (size_t i = 0; i < n; i++)
-            assert_true(fabs(y[i] - ((x[i] - mean) / sqrt(variance + 1e-5) * gain[i] + bias[i])) <
-                        2e-5);
+            assert_true(fabs(y[i] - ((x[i] - mean) / sqrt(variance + 1e-5) * gain[i] +
+                                     bias[i])) < 2e-5);
         free(x);
         free(y);
         free(gain);
@@ -107,8 +108,9 @@ static float *workspace_new(void) {
 /* Shapes below, at and above the edges of tiles and blocks. */
 static void linear_is_the_naive_sum(void **state) {
     (void)state;
-    static const size_t shapes[][3] = {{1, 1, 1},    {5, 7, 3},     {12, 32, 64},  {13, 33, 65},
-                                       {50, 40, 72}, {241, 17, 513}, {3, 100, 1100}, {240, 64, 512}};
+    static const size_t shapes[][3] = {{1, 1, 1},      {5, 7, 3},     {12, 32, 64},
+                                       {13, 33, 65},   {50, 40, 72},  {241, 17, 513},
+                                       {3, 100, 1100}, {240, 64, 512}};
     float *workspace = workspace_new();
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
         for (int variant = 0; variant < 3; variant++) {
@@ -127,7 +129,8 @@ static void linear_is_the_naive_sum(void **state) {
                         sum += (double)x[i * in + p] * w[j * in + p];
                     sum = variant == 0 ? gelu(sum) : sum;
                     sum += variant == 2 ? before[i * out + j] : 0;
-                    assert_true(fabs(sum - y[i * out + j]) < 2e-6 * sqrt((double)in) + 1e-6);
+                    assert_true(fabs(sum - y[i * out + j]) <
+                                2e-6 * sqrt((double)in) + 1e-6);
                 }
             ce_linear_free(&l);
             free(x);
@@ -146,8 +149,10 @@ static void a_row_s_bits_do_not_depend_on_the_rows_around_it(void **state) {
         skip();
     }
     size_t rows = 97, out = 45, in = 601;
-    float *x = random_floats(rows * in), *w = random_floats(out * in), *workspace = workspace_new();
-    float *all = malloc(rows * out * sizeof *all), *some = malloc(rows * out * sizeof *some);
+    float *x = random_floats(rows * in), *w = random_floats(out * in),
+          *workspace = workspace_new();
+    float *all = malloc(rows * out * sizeof *all),
+          *some = malloc(rows * out * sizeof *some);
     ce_linear l = linear_of(out, in, w, NULL);
     ce_linear_forward(&l, all, x, rows, CE_QUICK_GELU, false, workspace);
     for (size_t first = 0; first < rows; first += 5)
@@ -170,16 +175,19 @@ static void stored_matrices_are_packed_alike(void **state) {
     static float rows[OUT][IN];
     static char bytes[OUT * IN * 4 + 512];
     for (size_t i = 0; i < OUT * IN; i++)
-        rows[i / IN][i % IN] = (float)((int)(ce_random_next(&random_state) % 255) - 127) / 64;
+        rows[i / IN][i % IN] =
+            (float)((int)(ce_random_next(&random_state) % 255) - 127) / 64;
     float *x = random_floats(IN), *workspace = workspace_new(), truth[OUT], y[OUT];
     ce_linear l = linear_of(OUT, IN, rows[0], NULL);
     ce_linear_forward(&l, truth, x, 1, CE_NO_ACTIVATION, false, workspace);
     ce_linear_free(&l);
     for (int orientation = 0; orientation < 2; orientation++) {
-        size_t shape[2] = {orientation == CE_ROWS_OUT ? OUT : IN, orientation == CE_ROWS_OUT ? IN : OUT};
-        size_t length = (size_t)snprintf(bytes + 8, 400,
-            "{\"w\":{\"dtype\":\"BF16\",\"shape\":[%zu,%zu],\"data_offsets\":[0,%d]}}", shape[0],
-            shape[1], OUT * IN * 2);
+        size_t shape[2] = {orientation == CE_ROWS_OUT ? OUT : IN,
+                           orientation == CE_ROWS_OUT ? IN : OUT};
+        size_t length = (size_t)snprintf(
+            bytes + 8, 400,
+            "{\"w\":{\"dtype\":\"BF16\",\"shape\":[%zu,%zu],\"data_offsets\":[0,%d]}}",
+            shape[0], shape[1], OUT * IN * 2);
         bytes[0] = (char)length;
         for (size_t i = 0; i < OUT * IN; i++) { /* 8 significant bits: exact in bfloat16 */
             size_t o = orientation == CE_ROWS_OUT ? i / IN : i % OUT;
@@ -188,9 +196,12 @@ static void stored_matrices_are_packed_alike(void **state) {
         }
         ce_weights *w;
         ce_error err;
-        assert_int_equal(ce_weights_open(&w, scratch_write("w", bytes, 8 + length + OUT * IN * 2), &err), 0);
+        assert_int_equal(
+            ce_weights_open(&w, scratch_write("w", bytes, 8 + length + OUT * IN * 2), &err),
+            0);
         assert_int_equal(ce_linear_init(&l, OUT, IN, &err), 0);
-        assert_int_equal(ce_linear_set(&l, 0, w, "w", OUT, (ce_orientation)orientation, &err), 0);
+        assert_int_equal(
+            ce_linear_set(&l, 0, w, "w", OUT, (ce_orientation)orientation, &err), 0);
         ce_linear_forward(&l, y, x, 1, CE_NO_ACTIVATION, false, workspace);
         assert_memory_equal(y, truth, sizeof y);
         ce_linear_free(&l);

@@ -94,10 +94,12 @@ static void image_embeddings_are_those_of_the_reference(void **state) {
         fixture f;
         if (!open_fixture(&f, models[i]))
             continue;
-        golden_tensor pixels = expected(&f, "pixel_values"), truth = expected(&f, "image_embeds");
+        golden_tensor pixels = expected(&f, "pixel_values"),
+                      truth = expected(&f, "image_embeds");
         float *out = malloc(truth.count * sizeof *out);
         assert_int_equal(ce_model_encode_images(f.model, out, pixels.data, pixels.shape[0],
-                                                f.images, NULL), 0);
+                                                f.images, NULL),
+                         0);
         double worst = worst_difference(out, truth.data, truth.count);
         print_message("%s images: off by %.2g, allowed %.2g\n", models[i], worst,
                       tolerance(&f, "image_embeds"));
@@ -113,11 +115,12 @@ static void text_embeddings_are_those_of_the_reference(void **state) {
         fixture f;
         if (!open_fixture(&f, models[i]))
             continue;
-        golden_tensor stored = expected(&f, "input_ids"), truth = expected(&f, "text_embeds");
+        golden_tensor stored = expected(&f, "input_ids"),
+                      truth = expected(&f, "text_embeds");
         int32_t *ids = ids_of(&stored);
         float *out = malloc(truth.count * sizeof *out);
-        assert_int_equal(ce_model_encode_tokens(f.model, out, ids, stored.shape[0], f.texts,
-                                                NULL), 0);
+        assert_int_equal(
+            ce_model_encode_tokens(f.model, out, ids, stored.shape[0], f.texts, NULL), 0);
         double worst = worst_difference(out, truth.data, truth.count);
         print_message("%s texts: off by %.2g, allowed %.2g\n", models[i], worst,
                       tolerance(&f, "text_embeds"));
@@ -138,7 +141,8 @@ static void an_embedding_does_not_depend_on_its_neighbours(void **state) {
         fixture f;
         if (!open_fixture(&f, models[i]))
             continue;
-        golden_tensor pixels = expected(&f, "pixel_values"), stored = expected(&f, "input_ids");
+        golden_tensor pixels = expected(&f, "pixel_values"),
+                      stored = expected(&f, "input_ids");
         size_t n = pixels.shape[0], texts = stored.shape[0], context = stored.shape[1];
         size_t d = (size_t)ce_model_get_info(f.model)->embed_dim, size = pixels.count / n;
         float *all = malloc((n + texts) * d * sizeof *all), *one = malloc(d * sizeof *one);
@@ -173,7 +177,8 @@ static void ids_outside_the_vocabulary_are_refused(void **state) {
     for (size_t i = 0; i < 3; i++) {
         ce_error err;
         ids[1] = bad[i];
-        assert_int_equal(ce_model_encode_tokens(f.model, out, ids, 1, f.texts, &err), CE_EINVAL);
+        assert_int_equal(ce_model_encode_tokens(f.model, out, ids, 1, f.texts, &err),
+                         CE_EINVAL);
     }
     free(ids);
     free(out);

@@ -38,8 +38,14 @@ static void a_sound_file_is_read(void **state) {
     (void)state;
     ce_weights *w;
     ce_error err;
-    assert_int_equal(ce_weights_open(&w, file_of("{\"__metadata__\":{\"format\":\"pt\"}," F32_2
-        ",\"b\":{\"dtype\":\"I64\",\"shape\":[],\"data_offsets\":[8,16]}}  ", 16), &err), 0);
+    assert_int_equal(
+        ce_weights_open(
+            &w,
+            file_of("{\"__metadata__\":{\"format\":\"pt\"}," F32_2
+                    ",\"b\":{\"dtype\":\"I64\",\"shape\":[],\"data_offsets\":[8,16]}}  ",
+                    16),
+            &err),
+        0);
     ce_tensor *t = ce_weights_find(w, "a");
     assert_non_null(t);
     assert_int_equal(t->count, 2);
@@ -53,24 +59,25 @@ static void broken_headers_are_refused_by_name(void **state) {
     refuses("{" F32_2 "}", 7, CE_EFORMAT, "tensor a");
     refuses("{" F32_2 "}", 9, CE_EFORMAT, "behind the last tensor");
     refuses("{" F32_2 "," F32_2 "}", 8, CE_EFORMAT, "line 1"); /* a name twice */
-    refuses("{" F32_2 ",\"b\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[4,12]}}", 12,
-            CE_EFORMAT, "overlap");
-    refuses("{" F32_2 ",\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[12,16]}}", 16,
-            CE_EFORMAT, "gap");
-    refuses("{\"a\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0,8]}}", 8, CE_EFORMAT,
-            "do not fit");
-    refuses("{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,0]}}", 8, CE_EFORMAT,
-            "outside");
-    refuses("{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[-8,0]}}", 8, CE_EFORMAT,
-            "outside");
+    refuses("{" F32_2 ",\"b\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[4,12]}}",
+            12, CE_EFORMAT, "overlap");
+    refuses("{" F32_2 ",\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[12,16]}}",
+            16, CE_EFORMAT, "gap");
+    refuses("{\"a\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0,8]}}", 8,
+            CE_EFORMAT, "do not fit");
+    refuses("{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,0]}}", 8,
+            CE_EFORMAT, "outside");
+    refuses("{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[-8,0]}}", 8,
+            CE_EFORMAT, "outside");
     refuses("{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296,4],"
-            "\"data_offsets\":[0,8]}}", 8, CE_EFORMAT, "impossible shape");
-    refuses("{\"a\":{\"dtype\":\"F32\",\"shape\":[-2],\"data_offsets\":[0,8]}}", 8, CE_EFORMAT,
-            "impossible shape");
-    refuses("{\"a\":{\"dtype\":\"F32\",\"shape\":[2.0],\"data_offsets\":[0,8]}}", 8, CE_EFORMAT,
-            "impossible shape");
-    refuses("{\"a\":{\"dtype\":\"Q9\",\"shape\":[2],\"data_offsets\":[0,8]}}", 8, CE_EUNSUPPORTED,
-            "Q9");
+            "\"data_offsets\":[0,8]}}",
+            8, CE_EFORMAT, "impossible shape");
+    refuses("{\"a\":{\"dtype\":\"F32\",\"shape\":[-2],\"data_offsets\":[0,8]}}", 8,
+            CE_EFORMAT, "impossible shape");
+    refuses("{\"a\":{\"dtype\":\"F32\",\"shape\":[2.0],\"data_offsets\":[0,8]}}", 8,
+            CE_EFORMAT, "impossible shape");
+    refuses("{\"a\":{\"dtype\":\"Q9\",\"shape\":[2],\"data_offsets\":[0,8]}}", 8,
+            CE_EUNSUPPORTED, "Q9");
     refuses("{\"a\":{\"dtype\":\"F32\",\"shape\":[2]}}", 8, CE_EFORMAT, "data_offsets");
     refuses("{\"a\":3}", 8, CE_EFORMAT, "tensor a");
     refuses("{\"__metadata__\":{\"a\":1}}", 0, CE_EFORMAT, "__metadata__");
@@ -99,8 +106,14 @@ static void taking_checks_presence_shape_and_type(void **state) {
     (void)state;
     ce_weights *w;
     ce_error err;
-    assert_int_equal(ce_weights_open(&w, file_of("{" F32_2
-        ",\"b\":{\"dtype\":\"I64\",\"shape\":[1],\"data_offsets\":[8,16]}}", 16), &err), 0);
+    assert_int_equal(
+        ce_weights_open(
+            &w,
+            file_of("{" F32_2
+                    ",\"b\":{\"dtype\":\"I64\",\"shape\":[1],\"data_offsets\":[8,16]}}",
+                    16),
+            &err),
+        0);
     ce_tensor *t;
     size_t two = 2, three = 3, one = 1, any = 0;
     assert_int_equal(ce_weights_take(w, &t, "c", 1, &two, &err), CE_EFORMAT);
@@ -129,9 +142,11 @@ static void not_a_number_is_found_in_every_type(void **state) {
     for (size_t i = 0; i < 3; i++)
         for (int k = 0; k < 3; k++) { /* sound, NaN, infinity */
             char bytes[256] = {0};
-            size_t n = 19, length = (size_t)snprintf(bytes + 8, 200,
-                "{\"a\":{\"dtype\":\"%s\",\"shape\":[19],\"data_offsets\":[0,%zu]}}",
-                types[i].dtype, n * types[i].width);
+            size_t n = 19,
+                   length = (size_t)snprintf(
+                       bytes + 8, 200,
+                       "{\"a\":{\"dtype\":\"%s\",\"shape\":[19],\"data_offsets\":[0,%zu]}}",
+                       types[i].dtype, n * types[i].width);
             bytes[0] = (char)length;
             if (k)
                 memcpy(bytes + 8 + length + 17 * types[i].width,
@@ -161,7 +176,8 @@ static void halves_are_widened_exactly(void **state) {
         assert_int_equal(finite, exponent != 31);
         if (!finite)
             continue;
-        double truth = exponent ? ldexp(1024 + fraction, exponent - 25) : ldexp(fraction, -24);
+        double truth =
+            exponent ? ldexp(1024 + fraction, exponent - 25) : ldexp(fraction, -24);
         assert_true(out == (float)(h & 0x8000 ? -truth : truth));
     }
 }
@@ -171,8 +187,9 @@ static void mutated_headers_never_crash(void **state) {
     (void)state;
     char path[GOLDEN_PATH];
     size_t size = 0;
-    char *bytes = golden_read(golden_path(path, sizeof path,
-                                          "models/clip-hf-gelu-legacy/expected.safetensors"), &size);
+    char *bytes = golden_read(
+        golden_path(path, sizeof path, "models/clip-hf-gelu-legacy/expected.safetensors"),
+        &size);
     assert_non_null(bytes);
     ce_random random = {7};
     for (int i = 0; i < 1500; i++) {
