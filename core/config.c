@@ -37,6 +37,21 @@ static int check_sizes(const ce_config *c, const char *dir, ce_error *err) {
     return ce_preprocess_check(&c->preprocess, dir, err);
 }
 
+/* A directory without the file that we read often holds the weights in another form. */
+static int check_weights_file(const ce_config *c, const char *dir, ce_error *err) {
+    static const char *const others[] = {
+        "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json",
+        "open_clip_pytorch_model.bin", "open_clip_pytorch_model.safetensors"};
+    if (access(c->weights, F_OK) == 0)
+        return CE_OK;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (has(dir, others[i]))
+            return ce_fail(err, CE_EUNSUPPORTED,
+                           "%s: no such file, and %s, which is there, is not implemented",
+                           c->weights, others[i]);
+    return CE_OK; /* opening it says the rest */
+}
+
 int ce_config_read(ce_config *out, const char *dir, ce_error *err) {
     *out = (ce_config){0};
     struct stat st;
@@ -58,5 +73,7 @@ int ce_config_read(ce_config *out, const char *dir, ce_error *err) {
                          "%s: no config.json (Hugging Face) and no open_clip_config.json "
                          "(open_clip)",
                          dir);
-    return result < 0 ? result : check_sizes(out, dir, err);
+    if (result == CE_OK)
+        result = check_sizes(out, dir, err);
+    return result < 0 ? result : check_weights_file(out, dir, err);
 }

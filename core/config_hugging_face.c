@@ -9,29 +9,24 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct reader {
-    const json_t *config;  /* text_config or vision_config */
-    const json_t *overlay; /* its twin in old files, text_config_dict, or NULL */
-    const char *name;      /* the file */
-    const char *part;      /* "text_config" */
+    const json_t *config; /* the object that counts */
+    const char *name;     /* the file */
+    const char *part;     /* "text_config", or "text_config_dict" */
     ce_error *err;
     int result;
 } reader;
 
-/* Old files say some values twice; the library lets the *_dict win. */
 static void read_int(reader *r, const char *key, int *out, int min, int max) {
     if (r->result == CE_OK)
         r->result = ce_json_int(r->config, key, out, min, max, r->name, r->err);
-    if (r->result == CE_OK && r->overlay)
-        r->result = ce_json_int(r->overlay, key, out, min, max, r->name, r->err);
 }
 
 static void read_double(reader *r, const char *key, double *out) {
     if (r->result == CE_OK)
         r->result = ce_json_double(r->config, key, out, r->name, r->err);
-    if (r->result == CE_OK && r->overlay)
-        r->result = ce_json_double(r->overlay, key, out, r->name, r->err);
     if (r->result == CE_OK && !(*out > 0 && *out < 1))
         r->result = ce_fail(r->err, CE_EFORMAT, "%s: %s.%s is not between 0 and 1", r->name,
                             r->part, key);
@@ -41,8 +36,6 @@ static void read_activation(reader *r, ce_activation *out) {
     const char *name = NULL;
     if (r->result == CE_OK)
         r->result = ce_json_string(r->config, "hidden_act", &name, r->name, r->err);
-    if (r->result == CE_OK && r->overlay)
-        r->result = ce_json_string(r->overlay, "hidden_act", &name, r->name, r->err);
     if (r->result < 0)
         return;
     if (!name)
@@ -63,16 +56,18 @@ static void read_activation(reader *r, ce_activation *out) {
                     r->name, r->part, name);
 }
 
-static reader open_part(const json_t *root, const char *part, const char *name,
-                        ce_error *err) {
+/* Old files hold a part twice. Where the *_dict is there the library builds the whole part
+ * from it, so that what it leaves out is back at its default, whatever the part says. */
+static reader open_part(const json_t *root, const char *part, const char *part_dict,
+                        const char *name, ce_error *err) {
     reader r = {.name = name, .part = part, .err = err};
-    char overlay[32];
-    snprintf(overlay, sizeof overlay, "%s_dict", part);
     r.result = ce_json_require(root, part, name, err);
     if (r.result == CE_OK)
+        r.result = ce_json_object(root, part_dict, &r.config, name, err);
+    if (r.result == CE_OK && r.config)
+        r.part = part_dict;
+    else if (r.result == CE_OK)
         r.result = ce_json_object(root, part, &r.config, name, err);
-    if (r.result == CE_OK)
-        r.result = ce_json_object(root, overlay, &r.overlay, name, err);
     return r;
 }
 
@@ -86,7 +81,7 @@ static int read_text(ce_text_config *t, const json_t *root, const char *name,
                           .hidden = 2048,
                           .eps = 1e-5,
                           .end_of_text = 49407};
-    reader r = open_part(root, "text_config", name, err);
+    reader r = open_part(root, "text_config", "text_config_dict", name, err);
     read_int(&r, "max_position_embeddings", &t->context, 2, CE_MAX_CONTEXT);
     read_int(&r, "vocab_size", &t->vocab_size, 2, CE_MAX_VOCAB);
     read_int(&r, "hidden_size", &t->width, 1, CE_MAX_WIDTH);
@@ -100,6 +95,10 @@ static int read_text(ce_text_config *t, const json_t *root, const char *name,
      * library keeps pooling those at the largest id. */
     if (t->end_of_text == 2)
         t->end_of_text = -1;
+    if (r.result == CE_OK && t->end_of_text >= t->vocab_size)
+        r.result = ce_fail(err, CE_EFORMAT,
+                           "%s: %s.eos_token_id %d is outside the vocabulary of %d", name,
+                           r.part, t->end_of_text, t->vocab_size);
     return r.result;
 }
 
@@ -113,7 +112,7 @@ static int read_vision(ce_vision_config *v, const json_t *root, const char *name
                             .layers = 12,
                             .hidden = 3072};
     int image = 224, channels = 3;
-    reader r = open_part(root, "vision_config", name, err);
+    reader r = open_part(root, "vision_config", "vision_config_dict", name, err);
     read_int(&r, "image_size", &image, 1, CE_PREPROCESS_MAX_SIDE);
     read_int(&r, "patch_size", &v->patch, 1, CE_PREPROCESS_MAX_SIDE);
     read_int(&r, "num_channels", &channels, 3, 3);
@@ -157,13 +156,21 @@ static int read_size(const json_t *root, const char *key, size_spec *s, const ch
     return result;
 }
 
+/* A flag that is null is off, as in Python. */
+static int read_flag(const json_t *root, const char *key, bool *out, const char *name,
+                     ce_error *err) {
+    if (json_is_null(json_object_get(root, key)))
+        *out = false;
+    return ce_json_bool(root, key, out, name, err);
+}
+
 static int read_resize(ce_preprocess *p, const json_t *root, const char *name,
                        ce_error *err) {
     bool resize = true, crop = true;
     int resample = 3;
-    int result = ce_json_bool(root, "do_resize", &resize, name, err);
+    int result = read_flag(root, "do_resize", &resize, name, err);
     if (result == CE_OK)
-        result = ce_json_bool(root, "do_center_crop", &crop, name, err);
+        result = read_flag(root, "do_center_crop", &crop, name, err);
     if (result == CE_OK)
         result = ce_json_int(root, "resample", &resample, 0, 5, name, err);
     size_spec size = {0}, cropped = {0};
@@ -203,9 +210,9 @@ static int read_resize(ce_preprocess *p, const json_t *root, const char *name,
 static int read_normalisation(ce_preprocess *p, const json_t *root, const char *name,
                               ce_error *err) {
     bool rescale = true, normalize = true;
-    int result = ce_json_bool(root, "do_rescale", &rescale, name, err);
+    int result = read_flag(root, "do_rescale", &rescale, name, err);
     if (result == CE_OK)
-        result = ce_json_bool(root, "do_normalize", &normalize, name, err);
+        result = read_flag(root, "do_normalize", &normalize, name, err);
     if (result == CE_OK)
         result = ce_json_double(root, "rescale_factor", &p->rescale, name, err);
     if (result == CE_OK)
@@ -221,20 +228,62 @@ static int read_normalisation(ce_preprocess *p, const json_t *root, const char *
     return result;
 }
 
+/* Other processors have other defaults, and two keys change what a number means. */
+static int check_processor(const json_t *root, const char *name, ce_error *err) {
+    static const char *const type_keys[] = {"image_processor_type",
+                                            "feature_extractor_type"};
+    static const char *const square_keys[] = {"default_to_square", "use_square_size"};
+    for (size_t i = 0; i < 2; i++) {
+        const char *type = NULL;
+        int result = ce_json_string(root, type_keys[i], &type, name, err);
+        if (result < 0)
+            return result;
+        if (type && strncmp(type, "CLIPImageProcessor", 18) != 0 &&
+            strcmp(type, "CLIPFeatureExtractor") != 0)
+            return ce_fail(err, CE_EUNSUPPORTED, "%s: %s \"%s\" is not implemented", name,
+                           type_keys[i], type);
+        if (json_is_true(json_object_get(root, square_keys[i])))
+            return ce_fail(err, CE_EUNSUPPORTED, "%s: %s is not implemented", name,
+                           square_keys[i]);
+    }
+    return CE_OK;
+}
+
+/* Newer checkpoints keep the recipe in processor_config.json, as "image_processor"; where
+ * that is there it goes before preprocessor_config.json. */
+static int open_processor(json_t **root, const json_t **processor, char name[PATH_MAX],
+                          const char *dir, ce_error *err) {
+    snprintf(name, PATH_MAX, "%s/processor_config.json", dir);
+    if (access(name, F_OK) == 0) {
+        int result = ce_json_load(root, name, err);
+        if (result == CE_OK)
+            result = ce_json_object(*root, "image_processor", processor, name, err);
+        if (result < 0 || *processor)
+            return result;
+        json_decref(*root);
+    }
+    snprintf(name, PATH_MAX, "%s/preprocessor_config.json", dir);
+    int result = ce_json_load(root, name, err);
+    *processor = *root;
+    return result;
+}
+
 static int read_preprocess(ce_preprocess *p, const char *dir, ce_error *err) {
     *p = (ce_preprocess){.crop_rounding = CE_CROP_FLOOR,
                          .rescale = 1.0 / 255,
                          .mean = {0.48145466, 0.4578275, 0.40821073},
                          .std = {0.26862954, 0.26130258, 0.27577711}};
     char name[PATH_MAX];
-    snprintf(name, sizeof name, "%s/preprocessor_config.json", dir);
     json_t *root;
-    int result = ce_json_load(&root, name, err);
+    const json_t *processor;
+    int result = open_processor(&root, &processor, name, dir, err);
     if (result < 0)
         return result;
-    result = read_resize(p, root, name, err);
+    result = check_processor(processor, name, err);
     if (result == CE_OK)
-        result = read_normalisation(p, root, name, err);
+        result = read_resize(p, processor, name, err);
+    if (result == CE_OK)
+        result = read_normalisation(p, processor, name, err);
     json_decref(root);
     return result;
 }

@@ -76,17 +76,22 @@ static const option text_options[] = {
 };
 
 static const option preprocess_options[] = {
-    {"size", ANYTHING, 0},        {"mean", ANYTHING, 0},
-    {"std", ANYTHING, 0},         {"interpolation", ANYTHING, 0},
-    {"resize_mode", ANYTHING, 0}, {"fill_color", ANYTHING, 0},
-    {"mode", ONLY_TEXT, "RGB"},   {NULL, ANYTHING, 0},
+    {"size", ANYTHING, 0}, /* not read: the library takes the tower's */
+
+    {"mean", ANYTHING, 0},
+    {"std", ANYTHING, 0},
+    {"interpolation", ANYTHING, 0},
+    {"resize_mode", ANYTHING, 0},
+    {"fill_color", ANYTHING, 0},
+    {"mode", ONLY_TEXT, "RGB"},
+    {NULL, ANYTHING, 0},
 };
 
 static bool is_allowed(const option *o, const json_t *value) {
     if (json_is_null(value))
         return true;
     if (!o->key) /* an option we do not know: harmless only where it is off */
-        return json_is_false(value);
+        return json_is_false(value) || (json_is_object(value) && !json_object_size(value));
     if (o->allowed == ONLY_FALSE)
         return json_is_false(value);
     return o->allowed != ONLY_TEXT ||
@@ -297,8 +302,6 @@ static int read_preprocess(ce_preprocess *p, const json_t *object,
                          .mean = {0.48145466, 0.4578275, 0.40821073},
                          .std = {0.26862954, 0.26130258, 0.27577711}};
     int result = check_options(object, preprocess_options, "preprocess_cfg", name, err);
-    if (result == CE_OK)
-        result = read_size(object, "size", &p->height, &p->width, name, err);
     if (result == CE_OK)
         result = ce_json_doubles(object, "mean", p->mean, 3, name, err);
     if (result == CE_OK)

@@ -100,6 +100,12 @@ static void configurations_that_cannot_be_are_refused(void **state) {
         {"config.json", "vision_config", "image_size", "1000000", "image_size"},
         {"config.json", "vision_config", "patch_size", "0", "patch_size"},
         {"config.json", "vision_config", "num_channels", "4", "num_channels"},
+        {"config.json", "text_config", "eos_token_id", "2014", "eos_token_id"},
+        {"config.json", "text_config", "eos_token_id", "null", "eos_token_id"},
+        {"preprocessor_config.json", NULL, "image_processor_type", "\"ViTImageProcessor\"",
+         "ViTImageProcessor"},
+        {"preprocessor_config.json", NULL, "default_to_square", "true",
+         "default_to_square"},
         {"preprocessor_config.json", NULL, "resample", "0", "resample"},
         {"preprocessor_config.json", NULL, "image_std", "[1, 2]", "image_std"},
         {"preprocessor_config.json", NULL, "image_mean", "\"x\"", "image_mean"},
@@ -112,6 +118,60 @@ static void configurations_that_cannot_be_are_refused(void **state) {
         edit(cases[i].file, cases[i].part, cases[i].key, cases[i].value);
         expect_fault(cases[i].file, cases[i].word);
     }
+}
+
+/* What the copy resolves to; the model must open. */
+static ce_model_info resolved(void) {
+    static ce_model *model; /* kept until the next call, for its strings */
+    ce_error err = {0};
+    ce_model_free(model);
+    model = NULL;
+    if (ce_model_open(&model, scratch_path("m"), &err) < 0)
+        fail_msg("%s", err.message);
+    return *ce_model_get_info(model);
+}
+
+static void a_null_flag_is_off(void **state) {
+    (void)state;
+    copy_checkpoint();
+    edit("preprocessor_config.json", NULL, "do_rescale", "null");
+    edit("preprocessor_config.json", NULL, "do_normalize", "null");
+    ce_model_info info = resolved();
+    assert_true(info.preprocess.rescale == 1 && info.preprocess.mean[0] == 0);
+    assert_true(info.preprocess.std[2] == 1);
+}
+
+/* As transformers reads it: CLIPTextConfig(**text_config_dict) replaces text_config. */
+static void a_config_dict_replaces_its_part(void **state) {
+    (void)state;
+    copy_checkpoint();
+    edit("config.json", NULL, "text_config_dict", "{\"hidden_size\": 48}");
+    expect_fault("config.json", "text_config_dict.hidden_act is missing");
+    copy_checkpoint();
+    edit("config.json", NULL, "text_config_dict",
+         "{\"hidden_act\": \"quick_gelu\", \"hidden_size\": 48, \"num_attention_heads\": 3,"
+         " \"num_hidden_layers\": 2, \"intermediate_size\": 192, \"vocab_size\": 2014,"
+         " \"eos_token_id\": 2013}");
+    ce_model_info info = resolved();
+    assert_string_equal(info.activation, "quick_gelu");
+    assert_string_equal(info.end_of_text, "first id 2013");
+}
+
+static void processor_config_goes_before_preprocessor_config(void **state) {
+    (void)state;
+    static const char both[] =
+        "{\"image_processor\": {\"resample\": 2, \"size\": 64,"
+        " \"crop_size\": 56}, \"processor_class\": \"CLIPProcessor\"}";
+    static const char neither[] = "{\"processor_class\": \"CLIPProcessor\"}";
+    copy_checkpoint();
+    assert_non_null(scratch_write("m/processor_config.json", both, sizeof both - 1));
+    assert_int_equal(resolved().preprocess.interpolation, CE_BILINEAR);
+    unlink(scratch_path("m/preprocessor_config.json"));
+    assert_int_equal(resolved().preprocess.resize_width, 64);
+    copy_checkpoint();
+    assert_non_null(scratch_write("m/processor_config.json", neither, sizeof neither - 1));
+    assert_int_equal(resolved().preprocess.interpolation, CE_BICUBIC);
+    unlink(scratch_path("m/processor_config.json"));
 }
 
 /* Faults that only two files together show. */
@@ -174,6 +234,9 @@ static void weights_that_do_not_fit_are_refused(void **state) {
     copy_checkpoint();
     unlink(scratch_path("m/model.safetensors"));
     expect_fault("model.safetensors", "No such file");
+    scratch_write("m/pytorch_model.bin", "x", 1);
+    expect_fault("model.safetensors", "pytorch_model.bin");
+    unlink(scratch_path("m/pytorch_model.bin"));
 }
 
 static void not_a_number_in_any_tensor_is_refused(void **state) {
@@ -221,6 +284,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_copy_opens),
         cmocka_unit_test(configurations_that_cannot_be_are_refused),
+        cmocka_unit_test(a_null_flag_is_off),
+        cmocka_unit_test(a_config_dict_replaces_its_part),
+        cmocka_unit_test(processor_config_goes_before_preprocessor_config),
         cmocka_unit_test(parts_that_contradict_each_other_are_refused),
         cmocka_unit_test(weights_that_do_not_fit_are_refused),
         cmocka_unit_test(not_a_number_in_any_tensor_is_refused),
