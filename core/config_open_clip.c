@@ -77,7 +77,6 @@ static const option text_options[] = {
 
 static const option preprocess_options[] = {
     {"size", ANYTHING, 0}, /* not read: the library takes the tower's */
-
     {"mean", ANYTHING, 0},
     {"std", ANYTHING, 0},
     {"interpolation", ANYTHING, 0},
