@@ -1,10 +1,4 @@
-/* What this processor offers, and what OpenBLAS makes of it.
- *
- * Debian 12's OpenBLAS 0.3.21 does not know every newer CPU and falls back to kernels of
- * 2004 there (an Emerald Rapids becomes a Prescott). It reads OPENBLAS_CORETYPE when it is
- * loaded, so a program asks ce_cpu_openblas_core() first, sets the variable, and executes
- * itself once more; see lua/main.c.
- */
+/* What this processor offers. */
 #ifndef CE_CPU_H
 #define CE_CPU_H
 
@@ -18,11 +12,7 @@ typedef enum ce_simd {
  * in the environment lowers it (to test the narrower ones). */
 ce_simd ce_cpu_simd(void);
 
-/* The OPENBLAS_CORETYPE that fits this CPU, or NULL where OpenBLAS's own choice should
- * stand (not x86-64, or no AVX2). Calls nothing of OpenBLAS. */
-const char *ce_cpu_openblas_core(void);
-
-/* One line: "OpenBLAS 0.3.21, kernel SkylakeX". Borrowed, constant. */
-const char *ce_blas_description(void);
+/* The same, whatever the environment says. */
+ce_simd ce_cpu_widest_simd(void);
 
 #endif

@@ -1,8 +1,8 @@
 #include "linear.h"
 
+#include "blas.h"
 #include "cpu.h"
 
-#include <cblas.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -22,8 +22,8 @@ static void choose_engine(void) {
         use_openblas = true;
     if (wish && strcmp(wish, "clipeval") == 0)
         use_openblas = false;
+    use_openblas = use_openblas && ce_blas();
     if (use_openblas) {
-        openblas_set_num_threads(1); /* the workers of core/pipeline are the threads */
         snprintf(engine, sizeof engine, "OpenBLAS");
     } else {
         snprintf(engine, sizeof engine, "clipeval %s", ce_kernels_get()->name);
@@ -193,8 +193,9 @@ static void forward_openblas(const ce_linear *l, float *y, const float *x, size_
         for (size_t j = 0; j < l->out; j++)
             y[i * l->out + j] =
                 (accumulate ? y[i * l->out + j] : 0) + (l->bias ? l->bias[j] : 0);
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)rows, (int)l->out, (int)l->in,
-                1, x, (int)l->in, l->weight, (int)l->in, 1, y, (int)l->out);
+    ce_blas()->sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)rows, (int)l->out,
+                     (int)l->in, 1, x, (int)l->in, l->weight, (int)l->in, 1, y,
+                     (int)l->out);
     ce_kernels_get()->activate(y, rows * l->out, activation);
 }
 

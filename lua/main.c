@@ -1,5 +1,5 @@
 /* clipeval: verbs and options. What a verb does is lua/clipeval/program.lua. */
-#include "cpu.h"
+#include "blas.h"
 #include "image.h"
 #include "linear.h"
 #include "runtime.h"
@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { RUN = 1, ENCODE = 2, LIST = 4, EVERY = 7 };
 
@@ -72,21 +71,6 @@ static const option OPTIONS[] = {
     {"help", 'h', EVERY, FLAG, NULL, NULL, "this text", 0, 0},
 };
 enum { OPTION_COUNT = sizeof OPTIONS / sizeof *OPTIONS };
-
-/* ---- OpenBLAS's kernels ---- */
-
-/* OpenBLAS chooses its kernels when it is loaded, before main, and takes new CPUs for old
- * ones; so the program sets the variable that it reads and executes itself once more. What
- * the user has set stands. CLIPEVAL_CORETYPE_SET tells that the choice was ours. */
-static void settle_blas(char **argv) {
-    const char *core = ce_cpu_openblas_core();
-    if (!core || getenv("OPENBLAS_CORETYPE"))
-        return;
-    if (setenv("OPENBLAS_CORETYPE", core, 1) == 0 &&
-        setenv("OPENBLAS_NUM_THREADS", "1", 0) == 0 &&
-        setenv("CLIPEVAL_CORETYPE_SET", "1", 1) == 0)
-        execv("/proc/self/exe", argv);
-}
 
 /* ---- help ---- */
 
@@ -341,7 +325,6 @@ static int dispatch(int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
-    settle_blas(argv);
     int code = dispatch(argc, argv);
     if (fflush(stdout) != 0 || ferror(stdout)) {
         fprintf(stderr, "clipeval: standard output: %s\n", strerror(errno));

@@ -1,7 +1,7 @@
 #include "runtime.h"
 
 #include "bind.h"
-#include "cpu.h"
+#include "blas.h"
 #include "embedded.h"
 #include "linear.h"
 
