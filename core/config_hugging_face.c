@@ -256,11 +256,14 @@ static int open_processor(json_t **root, const json_t **processor, char name[PAT
     snprintf(name, PATH_MAX, "%s/processor_config.json", dir);
     if (access(name, F_OK) == 0) {
         int result = ce_json_load(root, name, err);
-        if (result == CE_OK)
-            result = ce_json_object(*root, "image_processor", processor, name, err);
-        if (result < 0 || *processor)
+        if (result < 0)
             return result;
+        result = ce_json_object(*root, "image_processor", processor, name, err);
+        if (result == CE_OK && *processor)
+            return CE_OK;
         json_decref(*root);
+        if (result < 0)
+            return result;
     }
     snprintf(name, PATH_MAX, "%s/preprocessor_config.json", dir);
     int result = ce_json_load(root, name, err);

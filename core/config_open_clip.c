@@ -122,7 +122,8 @@ static int read_hidden(const json_t *object, int width, int *hidden, const char 
     if (result == CE_OK &&
         !(ratio > 0 && width * ratio >= 1 && width * ratio <= CE_MAX_HIDDEN))
         result = ce_fail(err, CE_EFORMAT, "%s: mlp_ratio %g is absurd", name, ratio);
-    *hidden = (int)(width * ratio);
+    if (result == CE_OK)
+        *hidden = (int)(width * ratio);
     return result;
 }
 

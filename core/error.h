@@ -21,13 +21,14 @@ enum {
 };
 
 typedef struct ce_error {
-    int code;          /* CE_E... */
-    char message[480]; /* one line of UTF-8, no newline at the end */
+    int code;           /* CE_E... */
+    char message[4608]; /* one line of UTF-8, no newline at the end; holds a whole path */
 } ce_error;
 
 /* Sets `err` (where it is not NULL) and returns `code`, so that a fault is
  * `return ce_fail(err, CE_EFORMAT, "%s: ...", path);`. Control characters in
- * the formatted message (file names can hold them) become '?'. */
+ * the formatted message (file names can hold them) become '?'. Of a message that is too
+ * long the middle goes, because what is wrong stands at its end. */
 int ce_fail(ce_error *err, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -203,28 +203,31 @@ static void hex_digest(char out[65], struct sha256_ctx *ctx) {
     out[64] = '\0';
 }
 
+int ce_sha256_descriptor(char out[65], int fd, const char *name, ce_error *err) {
+    int code = CE_OK;
+    uint8_t *buffer = malloc(STREAM_BUFFER);
+    if (!buffer)
+        return ce_fail(err, CE_ENOMEM, "%s: no memory to hash it", name);
+    struct sha256_ctx ctx;
+    sha256_init(&ctx);
+    ssize_t n = lseek(fd, 0, SEEK_SET) < 0 ? -1 : read_some(fd, buffer, STREAM_BUFFER);
+    for (; n > 0; n = read_some(fd, buffer, STREAM_BUFFER))
+        sha256_update(&ctx, (size_t)n, buffer);
+    if (n < 0)
+        code = fail_errno(err, name);
+    else
+        hex_digest(out, &ctx);
+    free(buffer);
+    return code;
+}
+
 int ce_sha256_file(char out[65], const char *path, ce_error *err) {
     int fd;
     struct stat st;
     int code = open_regular(&fd, &st, path, err);
     if (code < 0)
         return code;
-    uint8_t *buffer = malloc(STREAM_BUFFER);
-    if (!buffer) {
-        code = ce_fail(err, CE_ENOMEM, "%s: no memory to hash it", path);
-        goto out;
-    }
-    struct sha256_ctx ctx;
-    sha256_init(&ctx);
-    ssize_t n;
-    while ((n = read_some(fd, buffer, STREAM_BUFFER)) > 0)
-        sha256_update(&ctx, (size_t)n, buffer);
-    if (n < 0)
-        code = fail_errno(err, path);
-    else
-        hex_digest(out, &ctx);
-out:
-    free(buffer);
+    code = ce_sha256_descriptor(out, fd, path, err);
     close(fd);
     return code;
 }

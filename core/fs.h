@@ -23,6 +23,8 @@ void ce_listing_free(ce_listing *l);
 
 /* SHA-256 as 64 hex digits + NUL. The file is streamed. */
 int ce_sha256_file(char out[65], const char *path, ce_error *err);
+int ce_sha256_descriptor(char out[65], int fd, const char *name,
+                         ce_error *err); /* from 0 */
 void ce_sha256(char out[65], const void *data, size_t size);
 
 /* Makes `path` (and its parents); an existing directory is fine. */

@@ -45,18 +45,23 @@ static size_t padded_out(const ce_linear *l) {
     return ce_round_up(l->out, ce_kernels_get()->nr);
 }
 
-int ce_linear_init(ce_linear *l, size_t out, size_t in, ce_error *err) {
+void ce_linear_init(ce_linear *l, size_t out, size_t in) {
     *l = (ce_linear){.out = out, .in = in};
-    size_t bytes;
-    if (__builtin_mul_overflow(padded_out(l), in, &bytes) ||
-        __builtin_mul_overflow(bytes, sizeof *l->weight, &bytes) || bytes > SIZE_MAX / 2)
-        return ce_fail(err, CE_ENOMEM, "a layer of %zu x %zu is too large", out, in);
-    l->weight = ce_floats_new(padded_out(l) * in);
+}
+
+/* Room for the weights, at the first call: by then a tensor has shown that the sizes are
+ * real. `name` is the checkpoint's file. */
+static int allocate(ce_linear *l, const char *name, ce_error *err) {
+    if (l->weight)
+        return CE_OK;
+    size_t floats, nr = ce_kernels_get()->nr;
+    if (!__builtin_mul_overflow(padded_out(l), l->in, &floats))
+        l->weight = ce_floats_new(floats);
     if (!l->weight)
-        return ce_fail(err, CE_ENOMEM, "out of memory for a layer of %zu x %zu", out, in);
-    size_t nr = ce_kernels_get()->nr;
-    if (out % nr && !openblas())
-        memset(l->weight + out / nr * nr * in, 0, nr * in * sizeof *l->weight);
+        return ce_fail(err, CE_ENOMEM, "%s: out of memory for a layer of %zu x %zu", name,
+                       l->out, l->in);
+    if (l->out % nr && !openblas())
+        memset(l->weight + l->out / nr * nr * l->in, 0, nr * l->in * sizeof *l->weight);
     return CE_OK;
 }
 
@@ -77,13 +82,18 @@ static float *place(const ce_linear *l, size_t row, size_t *stride) {
     return l->weight + row / nr * nr * l->in + row % nr;
 }
 
-void ce_linear_set_rows(ce_linear *l, size_t first, const float *rows, size_t n) {
+int ce_linear_set_rows(ce_linear *l, size_t first, const float *rows, size_t n,
+                       const char *name, ce_error *err) {
+    int result = allocate(l, name, err);
+    if (result < 0)
+        return result;
     for (size_t i = 0; i < n; i++) {
         size_t stride;
         float *to = place(l, first + i, &stride);
         for (size_t p = 0; p < l->in; p++)
             to[p * stride] = rows[i * l->in + p];
     }
+    return CE_OK;
 }
 
 /* A stored [out, in] matrix: strips of 64 columns over the rows of one panel pass through
@@ -145,8 +155,10 @@ static int set_tensor(ce_linear *l, size_t first, ce_weights *w, const char *nam
     int result = ce_weights_take(w, &t, name, rank, shape, err);
     if (result < 0 || ce_weights_is_shapes_only(w))
         return result;
-    result = orientation == CE_ROWS_OUT ? set_rows_out(l, first, w, t, n, err)
-                                        : set_rows_in(l, first, w, t, n, err);
+    result = allocate(l, ce_weights_path(w), err);
+    if (result == CE_OK)
+        result = orientation == CE_ROWS_OUT ? set_rows_out(l, first, w, t, n, err)
+                                            : set_rows_in(l, first, w, t, n, err);
     ce_tensor_release(t);
     return result;
 }

@@ -3,7 +3,7 @@
  * OpenBLAS on the others. CLIPEVAL_ENGINE=openblas|clipeval in the environment insists.
  *
  *     ce_linear l;
- *     ce_linear_init(&l, out, in, &err);
+ *     ce_linear_init(&l, out, in);
  *     ce_linear_set(&l, 0, weights, "fc.weight", out, CE_ROWS_OUT, &err);
  *     ce_linear_set_bias(&l, 0, weights, "fc.bias", out, &err);
  *     ce_linear_forward(&l, y, x, rows, CE_GELU, false, workspace);
@@ -26,7 +26,7 @@ typedef struct ce_linear {
  * projection parameters. */
 typedef enum ce_orientation { CE_ROWS_OUT, CE_ROWS_IN } ce_orientation;
 
-int ce_linear_init(ce_linear *l, size_t out, size_t in, ce_error *err);
+void ce_linear_init(ce_linear *l, size_t out, size_t in);
 void ce_linear_free(ce_linear *l);
 
 /* Fills the `n` outputs from `first` on with tensor `name`: [n, in], or [in, n]. The second
@@ -37,8 +37,9 @@ int ce_linear_set(ce_linear *l, size_t first, ce_weights *w, const char *name, s
                   ce_orientation orientation, ce_error *err);
 int ce_linear_set_bias(ce_linear *l, size_t first, ce_weights *w, const char *name,
                        size_t n, ce_error *err);
-/* The same from memory: rows [n, in], bias [n]. */
-void ce_linear_set_rows(ce_linear *l, size_t first, const float *rows, size_t n);
+/* The same from memory: rows [n, in], bias [n]; `name` is the file they came from. */
+int ce_linear_set_rows(ce_linear *l, size_t first, const float *rows, size_t n,
+                       const char *name, ce_error *err);
 int ce_linear_set_bias_values(ce_linear *l, size_t first, const float *bias, size_t n,
                               ce_error *err);
 

@@ -19,7 +19,7 @@ struct ce_model {
     ce_tokenizer *tokenizer;
     char vision_summary[128], text_summary[128];
     pthread_mutex_t lock; /* of what follows, while towers are being loaded */
-    ce_weights *weights;  /* NULL once both towers are loaded */
+    ce_weights *weights;  /* unmapped once both towers are loaded */
     ce_vision *vision;    /* NULL until it is asked for */
     ce_text_tower *text;
 };
@@ -63,13 +63,16 @@ static int check_towers(ce_model *m, ce_error *err) {
 static int need_tower(ce_model *m, ce_tower tower, ce_error *err) {
     int result = CE_OK;
     pthread_mutex_lock(&m->lock);
-    if (tower == CE_IMAGE_TOWER && !m->vision)
-        result = open_vision(m, &m->vision, err);
-    else if (tower == CE_TEXT_TOWER && !m->text)
-        result = ce_text_gpt_open(&m->text, &m->config, m->weights, err);
-    if (m->vision && m->text) {
-        ce_weights_free(m->weights);
-        m->weights = NULL;
+    if (tower == CE_IMAGE_TOWER ? !m->vision : !m->text) {
+        result = ce_weights_check_unchanged(m->weights, err);
+        if (result == CE_OK)
+            result = tower == CE_IMAGE_TOWER
+                         ? open_vision(m, &m->vision, err)
+                         : ce_text_gpt_open(&m->text, &m->config, m->weights, err);
+        if (result == CE_OK)
+            result = ce_weights_check_unchanged(m->weights, err);
+        if (m->vision && m->text)
+            ce_weights_unmap(m->weights);
     }
     pthread_mutex_unlock(&m->lock);
     return result;
@@ -93,14 +96,12 @@ static int check_vocabulary(const ce_model *m, ce_error *err) {
     return CE_OK;
 }
 
-static char *base_name(const char *path) {
-    size_t end = strlen(path);
-    while (end > 1 && path[end - 1] == '/')
-        end--;
-    size_t begin = end;
-    while (begin > 0 && path[begin - 1] != '/')
-        begin--;
-    return strndup(path + begin, end - begin);
+/* The directory's own name, also where it was given as "." or through "..". */
+static char *name_of(const char *path) {
+    char real[PATH_MAX];
+    const char *whole = realpath(path, real) ? real : path;
+    const char *slash = strrchr(whole, '/');
+    return strdup(slash && slash[1] ? slash + 1 : whole);
 }
 
 static void fill_info(ce_model *m, const char *dtype) {
@@ -153,7 +154,7 @@ int ce_model_open(ce_model **out, const char *path, ce_error *err) {
     ce_model *m = calloc(1, sizeof *m);
     if (m)
         pthread_mutex_init(&m->lock, NULL);
-    if (!m || !(m->path = strdup(path)) || !(m->name = base_name(path))) {
+    if (!m || !(m->path = strdup(path)) || !(m->name = name_of(path))) {
         ce_model_free(m);
         return ce_fail(err, CE_ENOMEM, "%s: out of memory", path);
     }
@@ -190,7 +191,7 @@ const ce_tokenizer *ce_model_tokenizer(const ce_model *m) {
 }
 
 int ce_model_sha256(ce_model *m, const char **out, ce_error *err) {
-    int result = m->sha256[0] ? CE_OK : ce_sha256_file(m->sha256, m->config.weights, err);
+    int result = m->sha256[0] ? CE_OK : ce_weights_sha256(m->weights, m->sha256, err);
     *out = m->sha256;
     return result;
 }
@@ -209,7 +210,8 @@ int ce_scratch_new(ce_scratch **out, ce_model *m, ce_tower tower, ce_error *err)
     }
     if (!s || !s->arena || !s->lengths) {
         ce_scratch_free(s);
-        return ce_fail(err, CE_ENOMEM, "out of memory for %zu MB of scratch", floats >> 18);
+        return ce_fail(err, CE_ENOMEM, "%s: out of memory for %zu MB of scratch", m->path,
+                       floats >> 18);
     }
     *out = s;
     return CE_OK;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 /* Items that a worker claims at once: a few batches of the smallest towers, and little
  * enough that no core idles long at the end. */
@@ -48,6 +49,30 @@ static void fill_nan(float *row, size_t n) {
         row[i] = NAN;
 }
 
+/* Notes why item `i` has no embedding. */
+static int set_problem(job *j, size_t i, const char *message, ce_error *err) {
+    j->status[i].problem = strdup(message);
+    size_t d = (size_t)ce_model_get_info(j->model)->embed_dim;
+    fill_nan(j->embeds + i * d, d);
+    return j->status[i].problem ? CE_OK : ce_fail(err, CE_ENOMEM, "out of memory");
+}
+
+/* Takes over a computed row. Weights that are finite can still overflow: no number that is
+ * none may pass for an answer. */
+static int take_row(job *j, size_t i, const float *row, const char *name, ce_error *err) {
+    size_t d = (size_t)ce_model_get_info(j->model)->embed_dim;
+    for (size_t k = 0; k < d; k++)
+        if (!isfinite(row[k])) {
+            ce_error problem;
+            ce_fail(&problem, CE_EFORMAT,
+                    "%s%sthe model's embedding overflows (NaN or infinity)",
+                    name ? name : "", name ? ": " : "");
+            return set_problem(j, i, problem.message, err);
+        }
+    memcpy(j->embeds + i * d, row, d * sizeof *row);
+    return CE_OK;
+}
+
 static int load_pixels(const job *j, float *pixels, const ce_picture *p, ce_error *err) {
     ce_image image;
     int result = p->path ? ce_image_load(&image, p->path, p->alpha, err)
@@ -77,13 +102,14 @@ static int encode_picture_chunk(job *j, size_t first, size_t count, float *pixel
         float *to = pixels + good * size;
         ce_error problem;
         int result = load_pixels(j, to, &j->pictures[i], &problem);
-        if (result == CE_ENOMEM || result == CE_EINVAL) {
+        if (result < 0 && !j->pictures[i].path) { /* the caller's own pixels */
             *err = problem;
             return result;
         }
-        if (result < 0) {
-            j->status[i].problem = strdup(problem.message);
-            fill_nan(j->embeds + i * d, d);
+        if (result < 0) { /* also where one huge picture wants more memory than there is */
+            result = set_problem(j, i, problem.message, err);
+            if (result < 0)
+                return result;
             if (j->pixels)
                 fill_nan(j->pixels + i * size, size);
             continue;
@@ -95,11 +121,11 @@ static int encode_picture_chunk(job *j, size_t first, size_t count, float *pixel
     int result = ce_model_encode_images(j->model, embeds, pixels, good, scratch, err);
     if (result < 0)
         return result;
-    for (size_t g = 0; g < good; g++)
-        memcpy(j->embeds + places[g] * d, embeds + g * d, d * sizeof *embeds);
+    for (size_t g = 0; g < good && result == CE_OK; g++)
+        result = take_row(j, places[g], embeds + g * d, j->pictures[places[g]].path, err);
     for (size_t i = first; i < first + tried; i++)
         j->status[i].done = true;
-    return CE_OK;
+    return result;
 }
 
 static int encode_text_chunk(job *j, size_t first, size_t count, int32_t *ids,
@@ -119,8 +145,9 @@ static int encode_text_chunk(job *j, size_t first, size_t count, int32_t *ids,
             return result;
         }
         if (result < 0) {
-            j->status[i].problem = strdup(problem.message);
-            fill_nan(j->embeds + i * d, d);
+            result = set_problem(j, i, problem.message, err);
+            if (result < 0)
+                return result;
             if (j->ids)
                 memset(j->ids + i * context, 0, context * sizeof *to);
             continue;
@@ -133,11 +160,11 @@ static int encode_text_chunk(job *j, size_t first, size_t count, int32_t *ids,
     int result = ce_model_encode_tokens(j->model, embeds, ids, good, scratch, err);
     if (result < 0)
         return result;
-    for (size_t g = 0; g < good; g++)
-        memcpy(j->embeds + places[g] * d, embeds + g * d, d * sizeof *embeds);
+    for (size_t g = 0; g < good && result == CE_OK; g++)
+        result = take_row(j, places[g], embeds + g * d, NULL, err);
     for (size_t i = first; i < first + count; i++)
         j->status[i].done = true;
-    return CE_OK;
+    return result;
 }
 
 /* Claims chunks until none is left. */
@@ -278,7 +305,10 @@ static int cgroup_quota(void) {
 
 int ce_default_threads(void) {
     cpu_set_t set;
-    int cores = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    int cores = sched_getaffinity(0, sizeof set, &set) == 0
+                    ? CPU_COUNT(&set)
+                    : (int)sysconf(_SC_NPROCESSORS_ONLN); /* more CPUs than the set holds */
+    cores = cores < 1 ? 1 : cores;
     int quota = cgroup_quota();
     return quota > 0 && quota < cores ? quota : cores;
 }

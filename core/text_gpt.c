@@ -103,8 +103,7 @@ static int load(gpt *g, const ce_config *config, ce_weights *w, const gpt_names 
         result = ce_norm_load(&g->final, w, names->final, width, err);
     if (result == CE_OK)
         result = ce_transformer_load(&g->transformer, w, names->blocks, names->block, err);
-    if (result == CE_OK)
-        result = ce_linear_init(&g->projection, (size_t)config->embed_dim, width, err);
+    ce_linear_init(&g->projection, (size_t)config->embed_dim, width);
     if (result == CE_OK)
         result =
             ce_linear_set(&g->projection, 0, w, names->projection,

@@ -58,7 +58,8 @@ static int load_part(ce_linear *l, size_t first, size_t n, ce_weights *w, const 
 
 static int load_qkv(ce_linear *l, size_t width, ce_weights *w, const char *block,
                     const ce_block_names *names, ce_error *err) {
-    int result = ce_linear_init(l, 3 * width, width, err);
+    ce_linear_init(l, 3 * width, width);
+    int result = CE_OK;
     if (result == CE_OK && names->in_weight) {
         char name[256];
         snprintf(name, sizeof name, "%s%s", block, names->in_weight);
@@ -76,7 +77,8 @@ static int load_qkv(ce_linear *l, size_t width, ce_weights *w, const char *block
 
 static int load_linear(ce_linear *l, size_t out, size_t in, ce_weights *w,
                        const char *block, const char *part, ce_error *err) {
-    int result = ce_linear_init(l, out, in, err);
+    ce_linear_init(l, out, in);
+    int result = CE_OK;
     return result < 0 ? result : load_part(l, 0, out, w, block, part, err);
 }
 

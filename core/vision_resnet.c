@@ -247,8 +247,7 @@ static int load_conv(conv *c, ce_weights *w, const char *conv_name, const char *
         snprintf(name, sizeof name, "%s.%s", norm_name, parts[i]);
         result = ce_weights_take_floats(w, &norm[i], name, 1, &out, err);
     }
-    if (result == CE_OK)
-        result = ce_linear_init(&c->linear, out, in * area, err);
+    ce_linear_init(&c->linear, out, in * area);
     row = malloc(in * area * sizeof *row);
     if (result == CE_OK && !row)
         result = ce_fail(err, CE_ENOMEM, "out of memory");
@@ -263,8 +262,9 @@ static int load_conv(conv *c, ce_weights *w, const char *conv_name, const char *
         for (size_t i = 0; i < in; i++) /* [in, area] -> [area, in] */
             for (size_t k = 0; k < area; k++)
                 row[k * in + i] = (float)(stored[(o * in + i) * area + k] * factor);
-        ce_linear_set_rows(&c->linear, o, row, 1);
-        result = ce_linear_set_bias_values(&c->linear, o, &bias, 1, err);
+        result = ce_linear_set_rows(&c->linear, o, row, 1, ce_weights_path(w), err);
+        if (result == CE_OK)
+            result = ce_linear_set_bias_values(&c->linear, o, &bias, 1, err);
     }
     for (size_t i = 0; i < 4; i++)
         free(norm[i]);
@@ -344,12 +344,9 @@ static int load_attention_pool(resnet *r, size_t embed_dim, ce_weights *w, ce_er
     int result =
         ce_weights_take_floats(w, &r->positions, "visual.attnpool.positional_embedding", 2,
                                shape_of_positions, err);
-    if (result == CE_OK)
-        result = ce_linear_init(&r->query, width, width, err);
-    if (result == CE_OK)
-        result = ce_linear_init(&r->key_value, 2 * width, width, err);
-    if (result == CE_OK)
-        result = ce_linear_init(&r->projection, embed_dim, width, err);
+    ce_linear_init(&r->query, width, width);
+    ce_linear_init(&r->key_value, 2 * width, width);
+    ce_linear_init(&r->projection, embed_dim, width);
     if (result == CE_OK)
         result = load_pool_linear(&r->query, 0, width, w, "q_proj", err);
     if (result == CE_OK)

@@ -135,7 +135,8 @@ static int load(vit *v, const ce_config *config, ce_weights *w, const vit_names 
     size_t width = v->transformer.width, patch = v->patch;
     size_t class_shape[] = {width}, position_shape[] = {tokens(v), width};
     size_t patch_shape[] = {width, 3, patch, patch};
-    int result = ce_linear_init(&v->embed, width, 3 * patch * patch, err);
+    ce_linear_init(&v->embed, width, 3 * patch * patch);
+    int result = CE_OK;
     if (result == CE_OK)
         result = ce_linear_set_shaped(&v->embed, 0, w, names->patches, 4, patch_shape, err);
     if (result == CE_OK)
@@ -150,8 +151,7 @@ static int load(vit *v, const ce_config *config, ce_weights *w, const vit_names 
         result = ce_norm_load(&v->post, w, names->post, width, err);
     if (result == CE_OK)
         result = ce_transformer_load(&v->transformer, w, names->blocks, names->block, err);
-    if (result == CE_OK)
-        result = ce_linear_init(&v->projection, (size_t)config->embed_dim, width, err);
+    ce_linear_init(&v->projection, (size_t)config->embed_dim, width);
     if (result == CE_OK)
         result =
             ce_linear_set(&v->projection, 0, w, names->projection,

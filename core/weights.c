@@ -1,5 +1,6 @@
 #include "weights.h"
 
+#include "fs.h"
 #include "json.h"
 
 #include <errno.h>
@@ -15,6 +16,8 @@
 
 struct ce_weights {
     char *path;
+    int fd;         /* kept: the file that was opened is the one that is hashed */
+    struct stat st; /* as it was then */
     unsigned char *map;
     size_t size;
     json_t *header; /* owns the names */
@@ -46,30 +49,41 @@ static const struct {
 };
 
 static int map_file(ce_weights *w, ce_error *err) {
-    int fd = open(w->path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
+    w->fd = open(w->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (w->fd < 0 || fstat(w->fd, &w->st) < 0)
         return ce_fail(err, CE_EIO, "%s: %s", w->path, strerror(errno));
-    struct stat st;
-    int result = CE_OK;
-    if (fstat(fd, &st) < 0)
-        result = ce_fail(err, CE_EIO, "%s: %s", w->path, strerror(errno));
-    else if (!S_ISREG(st.st_mode))
-        result = ce_fail(err, CE_EIO, "%s: not a regular file", w->path);
-    else if (st.st_size < 8)
-        result =
-            ce_fail(err, CE_EFORMAT, "%s: %lld bytes are too few for a safetensors file",
-                    w->path, (long long)st.st_size);
-    else {
-        w->size = (size_t)st.st_size;
-        void *map = mmap(NULL, w->size, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (map == MAP_FAILED)
-            result =
-                ce_fail(err, CE_EIO, "%s: cannot be mapped: %s", w->path, strerror(errno));
-        else
-            w->map = map;
-    }
-    close(fd);
-    return result;
+    if (!S_ISREG(w->st.st_mode))
+        return ce_fail(err, CE_EIO, "%s: not a regular file", w->path);
+    if (w->st.st_size < 8)
+        return ce_fail(err, CE_EFORMAT, "%s: %lld bytes are too few for a safetensors file",
+                       w->path, (long long)w->st.st_size);
+    w->size = (size_t)w->st.st_size;
+    void *map = mmap(NULL, w->size, PROT_READ, MAP_PRIVATE, w->fd, 0);
+    if (map == MAP_FAILED)
+        return ce_fail(err, CE_EIO, "%s: cannot be mapped: %s", w->path, strerror(errno));
+    w->map = map;
+    return CE_OK;
+}
+
+int ce_weights_check_unchanged(const ce_weights *w, ce_error *err) {
+    struct stat now;
+    if (fstat(w->fd, &now) < 0)
+        return ce_fail(err, CE_EIO, "%s: %s", w->path, strerror(errno));
+    if (now.st_size != w->st.st_size || now.st_mtim.tv_sec != w->st.st_mtim.tv_sec ||
+        now.st_mtim.tv_nsec != w->st.st_mtim.tv_nsec)
+        return ce_fail(err, CE_EIO, "%s: was changed while it was in use", w->path);
+    return CE_OK;
+}
+
+int ce_weights_sha256(const ce_weights *w, char out[65], ce_error *err) {
+    int result = ce_sha256_descriptor(out, w->fd, w->path, err);
+    return result < 0 ? result : ce_weights_check_unchanged(w, err);
+}
+
+void ce_weights_unmap(ce_weights *w) {
+    if (w->map)
+        munmap(w->map, w->size);
+    w->map = NULL;
 }
 
 static int read_shape(const ce_weights *w, ce_tensor *t, const json_t *shape,
@@ -185,16 +199,19 @@ static int read_header(ce_weights *w, ce_error *err) {
                        w->path, (unsigned long long)length);
     if (length == 0 || w->map[8] != '{')
         return ce_fail(err, CE_EFORMAT, "%s: not a safetensors file (no header)", w->path);
-    int result =
-        ce_json_parse(&w->header, (const char *)w->map + 8, (size_t)length, w->path, err);
-    if (result < 0)
-        return result;
+    json_error_t e; /* not ce_json_parse, which lets an offset of 2^63 pass as a real */
+    w->header =
+        json_loadb((const char *)w->map + 8, (size_t)length, JSON_REJECT_DUPLICATES, &e);
+    if (!w->header)
+        return ce_fail(err, CE_EFORMAT, "%s: line %d of the header: %s", w->path, e.line,
+                       e.text);
     size_t data_size = w->size - 8 - (size_t)length;
     w->tensors = calloc(json_object_size(w->header) + 1, sizeof *w->tensors);
     if (!w->tensors)
         return ce_fail(err, CE_ENOMEM, "%s: out of memory", w->path);
     const char *name;
     json_t *entry;
+    int result;
     json_object_foreach(w->header, name, entry) {
         if (strcmp(name, "__metadata__") == 0)
             result = check_metadata(w, entry, err);
@@ -214,6 +231,8 @@ int ce_weights_open(ce_weights **out, const char *path, ce_error *err) {
     *out = NULL;
     ce_weights *w = calloc(1, sizeof *w);
     int result = CE_ENOMEM;
+    if (w)
+        w->fd = -1;
     if (w && (w->path = strdup(path))) {
         result = map_file(w, err);
         if (result == CE_OK)
@@ -233,8 +252,9 @@ int ce_weights_open(ce_weights **out, const char *path, ce_error *err) {
 void ce_weights_free(ce_weights *w) {
     if (!w)
         return;
-    if (w->map)
-        munmap(w->map, w->size);
+    ce_weights_unmap(w);
+    if (w->fd >= 0)
+        close(w->fd);
     json_decref(w->header);
     free(w->tensors);
     free(w->path);

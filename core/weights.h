@@ -38,6 +38,16 @@ void ce_weights_free(ce_weights *w);
 void ce_weights_shapes_only(ce_weights *w, bool on);
 const char *ce_weights_path(const ce_weights *w);
 
+/* Gives the mapping back; the tensors' data is gone, their names and types stay. */
+void ce_weights_unmap(ce_weights *w);
+
+/* CE_EIO where the file's size or time is no longer what it was when it was opened: reading
+ * a mapping that was cut short would end the process. */
+int ce_weights_check_unchanged(const ce_weights *w, ce_error *err);
+
+/* SHA-256 of the file that was opened, even if another has taken its name since. */
+int ce_weights_sha256(const ce_weights *w, char out[65], ce_error *err);
+
 /* NULL where there is none. */
 ce_tensor *ce_weights_find(const ce_weights *w, const char *name);
 

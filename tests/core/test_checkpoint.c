@@ -1,6 +1,7 @@
 /* Checkpoints that are broken, or of a kind that is not implemented: each is one line that
  * names the file and the fault. A sound copy of tests/golden's checkpoint is changed in one
  * place at a time. */
+#include "fs.h"
 #include "golden.h"
 #include "model.h"
 #include "scratch.h"
@@ -17,6 +18,7 @@ static const char *const files[] = {"config.json",       "preprocessor_config.js
 /* A fresh copy of the checkpoint, so that one fault stands alone. */
 static void copy_checkpoint(void) {
     mkdir(scratch_path("m"), 0777);
+    unlink(scratch_path("m/processor_config.json"));
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char from[128], path[GOLDEN_PATH], to[64];
         size_t size = 0;
@@ -54,6 +56,7 @@ static void edit(const char *file, const char *part, const char *key, const char
     snprintf(name, sizeof name, "m/%s", file);
     const char *path = scratch_path(name);
     json_t *root = json_load_file(path, 0, NULL);
+    root = root ? root : json_object(); /* a file that the copy does not have */
     json_t *object = part ? json_object_get(root, part) : root;
     assert_non_null(object);
     if (value)
@@ -107,6 +110,7 @@ static void configurations_that_cannot_be_are_refused(void **state) {
         {"preprocessor_config.json", NULL, "default_to_square", "true",
          "default_to_square"},
         {"preprocessor_config.json", NULL, "resample", "0", "resample"},
+        {"processor_config.json", NULL, "image_processor", "3", "image_processor"},
         {"preprocessor_config.json", NULL, "image_std", "[1, 2]", "image_std"},
         {"preprocessor_config.json", NULL, "image_mean", "\"x\"", "image_mean"},
         {"preprocessor_config.json", NULL, "size", "{\"longest_edge\": 56}", "size"},
@@ -265,6 +269,43 @@ static void not_a_number_in_any_tensor_is_refused(void **state) {
     assert_true(tried > 50);
 }
 
+static void a_name_is_the_directory_s_own(void **state) {
+    (void)state;
+    copy_checkpoint();
+    char here[512];
+    assert_non_null(getcwd(here, sizeof here));
+    assert_int_equal(chdir(scratch_path("m")), 0);
+    ce_model *model = NULL;
+    assert_int_equal(ce_model_open(&model, ".", NULL), 0);
+    assert_string_equal(ce_model_get_info(model)->name, "m");
+    ce_model_free(model);
+    assert_int_equal(chdir(here), 0);
+}
+
+/* The file that was opened is the one that is hashed and read. */
+static void a_file_that_changes_while_open_is_noticed(void **state) {
+    (void)state;
+    copy_checkpoint();
+    ce_model *model = NULL;
+    ce_scratch *scratch = NULL;
+    ce_error err = {0};
+    const char *before, *after, *weights = scratch_path("m/model.safetensors");
+    char truth[65];
+    assert_int_equal(ce_sha256_file(truth, weights, NULL), 0);
+    assert_int_equal(ce_model_open(&model, scratch_path("m"), &err), 0);
+    assert_int_equal(rename(weights, scratch_path("m/old")), 0);
+    assert_non_null(scratch_write("m/model.safetensors", "another", 7));
+    assert_int_equal(ce_model_sha256(model, &before, &err), 0);
+    assert_string_equal(before, truth);
+    assert_int_equal(ce_scratch_new(&scratch, model, CE_TEXT_TOWER, &err), 0);
+    ce_scratch_free(scratch);
+    assert_int_equal(truncate(scratch_path("m/old"), 1000), 0);
+    assert_int_equal(ce_scratch_new(&scratch, model, CE_IMAGE_TOWER, &err), CE_EIO);
+    assert_non_null(strstr(err.message, "was changed"));
+    assert_int_equal(ce_model_sha256(model, &after, &err), 0); /* known by now */
+    ce_model_free(model);
+}
+
 static void a_path_that_is_no_model_says_so(void **state) {
     (void)state;
     ce_model *model = NULL;
@@ -290,6 +331,8 @@ int main(void) {
         cmocka_unit_test(parts_that_contradict_each_other_are_refused),
         cmocka_unit_test(weights_that_do_not_fit_are_refused),
         cmocka_unit_test(not_a_number_in_any_tensor_is_refused),
+        cmocka_unit_test(a_name_is_the_directory_s_own),
+        cmocka_unit_test(a_file_that_changes_while_open_is_noticed),
         cmocka_unit_test(a_path_that_is_no_model_says_so),
     };
     return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);

@@ -79,6 +79,9 @@ static void broken_headers_are_refused_by_name(void **state) {
     refuses("{\"a\":{\"dtype\":\"Q9\",\"shape\":[2],\"data_offsets\":[0,8]}}", 8,
             CE_EUNSUPPORTED, "Q9");
     refuses("{\"a\":{\"dtype\":\"F32\",\"shape\":[2]}}", 8, CE_EFORMAT, "data_offsets");
+    refuses("{\"a\":{\"dtype\":\"F32\",\"shape\":[2],"
+            "\"data_offsets\":[0,99999999999999999999]}}",
+            8, CE_EFORMAT, "integer");
     refuses("{\"a\":3}", 8, CE_EFORMAT, "tensor a");
     refuses("{\"__metadata__\":{\"a\":1}}", 0, CE_EFORMAT, "__metadata__");
     refuses("{\"a\":", 8, CE_EFORMAT, "line");
