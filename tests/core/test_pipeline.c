@@ -105,13 +105,13 @@ static void a_raised_flag_stops_the_work(void **state) {
 }
 
 /* An embedding that overflows is no answer: weights and pixels may be finite and still do
- * this, so a deviation of 1e-38 stands for such a model. */
+ * this, so a deviation of 1e-40 stands for such a model. */
 static void an_embedding_that_overflows_is_a_problem(void **state) {
     (void)state;
     ce_preprocess *recipe = (ce_preprocess *)&ce_model_get_info(model)->preprocess;
     ce_preprocess kept = *recipe;
     for (int c = 0; c < 3; c++)
-        recipe->std[c] = 1e-38;
+        recipe->std[c] = 1e-40;
     ce_item_status status[N] = {0};
     float *embeds = encode(2, status, CE_OK);
     *recipe = kept;
