@@ -211,6 +211,27 @@ static void forward_openblas(const ce_linear *l, float *y, const float *x, size_
     ce_kernels_get()->activate(y, rows * l->out, activation);
 }
 
+static _Thread_local ce_team *team;
+
+void ce_linear_use_team(ce_team *t) {
+    team = t;
+}
+
+/* One member's columns of a product: whole panels, so that every value is computed as if
+ * alone. */
+static void gemm_part(void *context, size_t member, size_t members) {
+    ce_gemm g = *(const ce_gemm *)context;
+    size_t nr = ce_kernels_get()->nr, panels = ce_round_up(g.n, nr) / nr;
+    size_t first = panels * member / members, end = panels * (member + 1) / members;
+    if (first == end)
+        return;
+    g.n = (end * nr < g.n ? end * nr : g.n) - first * nr;
+    g.b += first * g.panel;
+    g.c += first * nr;
+    g.bias = g.bias ? g.bias + first * nr : NULL;
+    ce_gemm_run(&g);
+}
+
 void ce_linear_forward(const ce_linear *l, float *y, const float *x, size_t rows,
                        ce_activation activation, bool accumulate, float *workspace) {
     if (openblas()) {
@@ -225,7 +246,7 @@ void ce_linear_forward(const ce_linear *l, float *y, const float *x, size_t rows
         for (size_t p = 0; p < l->in; p += depth) {
             size_t k = l->in - p < depth ? l->in - p : depth;
             kernels->pack(workspace, x + i * l->in + p, l->in, m, k, kernels->mr);
-            ce_gemm_run(&(ce_gemm){
+            ce_gemm g = {
                 .m = m,
                 .n = l->out,
                 .k = k,
@@ -237,7 +258,11 @@ void ce_linear_forward(const ce_linear *l, float *y, const float *x, size_t rows
                 .bias = p == 0 ? l->bias : NULL,
                 .accumulate = accumulate || p > 0,
                 .activation = p + k == l->in ? activation : CE_NO_ACTIVATION,
-            });
+            };
+            if (team)
+                ce_team_run(team, gemm_part, &g);
+            else
+                ce_gemm_run(&g);
         }
     }
 }

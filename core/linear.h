@@ -14,6 +14,7 @@
 
 #include "error.h"
 #include "kernels.h"
+#include "team.h"
 #include "weights.h"
 
 typedef struct ce_linear {
@@ -50,6 +51,10 @@ size_t ce_linear_workspace(void);
  * activation) y += x W^T + bias. x and y must not overlap. */
 void ce_linear_forward(const ce_linear *l, float *y, const float *x, size_t rows,
                        ce_activation activation, bool accumulate, float *workspace);
+
+/* From now on the forward passes of this thread share their columns with the team; NULL
+ * ends that. The bits of the result stay what they were. */
+void ce_linear_use_team(ce_team *team);
 
 /* "clipeval AVX-512" or "OpenBLAS". */
 const char *ce_engine_description(void);

@@ -1,5 +1,7 @@
 #include "pipeline.h"
 
+#include "linear.h"
+
 #include <math.h>
 #include <pthread.h>
 #include <sched.h>
@@ -18,6 +20,8 @@ typedef struct job {
     ce_model *model;
     const ce_pipeline_options *options;
     size_t n, chunk;
+    size_t team; /* threads that share one worker's products: more than 1 where there are
+                    fewer chunks than cores */
     float *embeds;
     ce_item_status *status;
     const ce_picture *pictures; /* pictures */
@@ -180,6 +184,10 @@ static void work(job *j) {
                      ? ce_fail(&err, CE_ENOMEM, "out of memory")
                      : ce_scratch_new(&scratch, j->model,
                                       j->pictures ? CE_IMAGE_TOWER : CE_TEXT_TOWER, &err);
+    ce_team *team = NULL;
+    if (result == CE_OK && j->team > 1)
+        result = ce_team_new(&team, j->team, &err);
+    ce_linear_use_team(team);
     while (result == CE_OK && !stop(j)) {
         size_t first = atomic_fetch_add(&j->next, j->chunk);
         if (first >= j->n)
@@ -193,6 +201,8 @@ static void work(job *j) {
     }
     if (result < 0)
         fail(j, &err);
+    ce_linear_use_team(NULL);
+    ce_team_free(team);
     ce_scratch_free(scratch);
     free(inputs);
     free(embeds);
@@ -236,6 +246,7 @@ static int run(job *j, ce_error *err) {
         j->options = &none;
     size_t chunks = (j->n + j->chunk - 1) / j->chunk;
     int threads = j->options->threads > 0 ? j->options->threads : ce_default_threads();
+    j->team = chunks < (size_t)threads ? (size_t)threads / chunks : 1;
     if ((size_t)threads > chunks)
         threads = (int)chunks;
     pthread_mutex_init(&j->lock, NULL);

@@ -46,6 +46,14 @@ tap.raises(function() rgb:pixel(-1, 0) end, "outside", "a negative coordinate")
 tap.raises(function() rgb:resize(0, 1) end, "from 1", "a size of 0")
 tap.raises(function() rgb:resize(1, 1, "nearest") end, "nearest", "an unknown filter")
 
+local function inherits(fields) return setmetatable({}, { __index = fields }) end
+tap.raises(function() clip.image(inherits { width = 1, height = 1, pixels = "abc" }) end, "width",
+           "fields of a picture are its own")
+tap.raises(function()
+  clip.image(setmetatable({ width = 1, height = 1 }, {
+    __index = function() return ("x"):rep(3) .. "" end }))
+end, "pixels", "its pixels too: nothing else would keep them")
+
 rgb:close()
 tap.raises(function() rgb:pixel(0, 0) end, "closed", "a closed image cannot be used")
 tap.is(tostring(rgb), "image (closed)", "a closed image says so")

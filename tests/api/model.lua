@@ -77,6 +77,45 @@ tap.raises(function() pocket:encode_image({}, { threads = "two" }) end, "threads
            "threads must be a number")
 tap.raises(function() pocket:tokenize(nil) end, "string expected", "tokenize needs a text")
 
+-- what a script does meanwhile
+local function closing(model)
+  return setmetatable({}, { __index = function() model:close() end })
+end
+local victim = clip.model(directory)
+tap.is(#victim:encode_text("cat", closing(victim)), 1, "options are read without metamethods")
+local raw = { width = 1, height = 1 }
+setmetatable(raw, { __index = function() victim:close() return ("x"):rep(3) end })
+tap.raises(function() victim:encode_image(raw) end, "picture 1", "pictures as well: nothing is raw")
+raw.pixels = "xyz"
+tap.is(#victim:encode_image(raw, closing(victim)), 1, "a raw picture's own fields count")
+tap.is(victim:encode_image({ raw, setmetatable({ width = 4, height = 2, pixels = ("x"):rep(24) },
+                                               { __index = closing(victim) }) }).rows, 2,
+       "in a list as well")
+
+-- finalizers run in the midst of calls
+local armed = true
+local function arm(list, image)
+  setmetatable({}, { __gc = function()
+    victim:close()
+    image:close()
+    for i in pairs(list) do list[i] = nil end
+    if armed then arm(list, image) end
+  end })
+end
+local calls = 0
+for round = 1, 20 do
+  local image = clip.image { width = 64, height = 64, pixels = ("x"):rep(3 * 64 * 64) }
+  local list = { image, { width = 40, height = 40, pixels = ("y"):rep(4800 - round) .. ("z"):rep(round) } }
+  for i = 3, 200 do list[i] = { width = 4, height = 4, pixels = ("%48d"):format(i * round) } end
+  arm(list, image)
+  local ok, fault = pcall(victim.encode_image, victim, list, { pixels = true })
+  calls = calls + ((ok or fault:find("^picture")) and 1 or 0)
+  pcall(victim.encode_text, victim, { "a" .. round, "b" .. round }, { ids = true })
+  calls = calls + (victim.info.name and victim:tokenize("a cat") and 1 or 0)
+end
+armed = false
+tap.is(calls, 40, "a finalizer cannot close what is in use")
+
 reference:close()
 tap.raises(function() reference:encode_text "cat" end, "closed", "a closed model cannot be used")
 tap.is(tostring(reference), "model (closed)", "a closed model says so")

@@ -168,6 +168,37 @@ static void a_row_s_bits_do_not_depend_on_the_rows_around_it(void **state) {
     free(workspace);
 }
 
+static void a_team_computes_the_same_bits(void **state) {
+    (void)state;
+    static const size_t shapes[][3] = {
+        {1, 1, 1}, {50, 33, 700}, {7, 640, 64}, {241, 97, 13}};
+    float *workspace = workspace_new();
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+        for (size_t members = 2; members < 6; members++) {
+            size_t rows = shapes[s][0], out = shapes[s][1], in = shapes[s][2];
+            float *x = random_floats(rows * in), *w = random_floats(out * in);
+            float *bias = random_floats(out);
+            float *alone = malloc(rows * out * sizeof *alone);
+            float *together = malloc(rows * out * sizeof *together);
+            ce_linear l = linear_of(out, in, w, bias);
+            ce_linear_forward(&l, alone, x, rows, CE_GELU, false, workspace);
+            ce_team *team = NULL;
+            assert_int_equal(ce_team_new(&team, members, NULL), 0);
+            ce_linear_use_team(team);
+            ce_linear_forward(&l, together, x, rows, CE_GELU, false, workspace);
+            ce_linear_use_team(NULL);
+            ce_team_free(team);
+            assert_memory_equal(alone, together, rows * out * sizeof *alone);
+            ce_linear_free(&l);
+            free(x);
+            free(w);
+            free(bias);
+            free(alone);
+            free(together);
+        }
+    free(workspace);
+}
+
 /* Matrices of every stored type and both orientations give the same layer. */
 static void stored_matrices_are_packed_alike(void **state) {
     (void)state;
@@ -219,6 +250,7 @@ int main(void) {
         cmocka_unit_test(layer_norm_is_the_textbook_s),
         cmocka_unit_test(linear_is_the_naive_sum),
         cmocka_unit_test(a_row_s_bits_do_not_depend_on_the_rows_around_it),
+        cmocka_unit_test(a_team_computes_the_same_bits),
         cmocka_unit_test(stored_matrices_are_packed_alike),
     };
     return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);

@@ -99,5 +99,14 @@ wrong(3, "bad.jsonl:2: ", "--texts", tap.write("bad.jsonl", '"a"\n{\n'), "-o", "
 wrong(3, "bad.jsonl:1: not a JSON string", "--texts", tap.write("bad.jsonl", "1\n"), "-o", "x.st")
 wrong(3, "no model 'nope'", "--model", "nope", "--texts", "none", "-o", "x.st")
 wrong(3, "/nowhere/x.st", "--texts", "texts", "-o", "/nowhere/x.st")
+-- what stands under the name of -o
+tap.shell("mkfifo fifo.st; ln -s nowhere.st broken.st; echo old >old.st; ln -s old.st link.st")
+wrong(3, "fifo.st: ", "--texts", "texts", "-o", "fifo.st")
+wrong(3, "broken.st: ", "--texts", "texts", "-o", "broken.st")
+tap.is(tap.shell("test -p fifo.st"), 0, "a FIFO stays what it is")
+tap.is(tap.clipeval("encode", "--texts", "texts", "-o", "link.st"), 0, "a link to a file")
+tap.is(tap.shell("test -L link.st && test ! -L old.st"), 0, "stays a link")
+tap.is(tap.tensors(tap.directory() .. "/old.st").text_embeds.shape, ("4,%d"):format(d),
+       "and its file is replaced")
 tap.is(select(2, tap.shell("ls | grep -c 'x.st\\|tmp'")), "0\n", "no half-written file is left")
 tap.done()

@@ -22,6 +22,27 @@ fault("error { code = 1 }", "(a table was raised)", "a table as an error")
 fault("error(setmetatable({}, { __tostring = function() return 'odd' end }))", "clipeval: odd",
       "an error that has a text")
 fault("error()", "nil", "nil as an error")
+fault("error { exit = 0 }", "(a table was raised)", "a table that looks like our own")
+fault("error { exit = 0, message = 'x' }", "(a table was raised)", "with a message")
+fault("error { exit = 1 / 0, message = {} }", "(a table was raised)", "with odd fields")
+fault("error(setmetatable({}, { __index = function() error 'x' end }))", "(a table was raised)",
+      "an error whose fields raise")
+fault("error(setmetatable({}, { __index = function(t, k) return k == 'exit' and 0 or error {} end }))",
+      "(a table was raised)", "or some of them")
+fault("error(setmetatable({}, { __tostring = error }))", "(a table was raised)",
+      "an error whose text raises itself")
+fault("error(setmetatable({}, { __tostring = function() return {} end }))", "(a table was raised)",
+      "an error whose text is none")
+fault("error(setmetatable({}, { __tostring = function(t) return tostring(t) end }))",
+      "(a table was raised)", "an error whose text never ends")
+fault("error(setmetatable({}, { __metatable = 1, __name = 'quit' }))", "(a table was raised)",
+      "an error with a name")
+fault("error(io.stdout)", "file (0x", "a file as an error")
+fault("error(print)", "(a function was raised)", "a function as an error")
+fault("error(coroutine.create(print))", "(a thread was raised)", "a coroutine as an error")
+fault("error(3.5)", "3.5", "a number as an error")
+fault("coroutine.wrap(function() error { exit = 0 } end)()", "(a table was raised)",
+      "a table out of a coroutine")
 fault("local t = nil\nprint(t.x)", "fault.lua:2: attempt to index a nil value", "a nil is indexed")
 fault("local function inner() error 'deep' end\nlocal function outer() inner() end\nouter()",
       "fault.lua:2: in ", "a fault in a function shows its callers", 4)

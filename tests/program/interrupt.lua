@@ -1,21 +1,23 @@
--- Ctrl-C: the program ends at once, and what was finished is kept.
+-- Ctrl-C, SIGTERM, SIGHUP: the program ends at once, and what was finished is kept.
 package.path = arg.source .. "/tests/?.lua;" .. package.path
 local tap = require "tap"
 local clip = require "clipeval"
 local tree = arg.source .. "/tests/golden/zeroshot/folders"
 
--- Runs a script, and sends SIGINT when it has said "ready".
-local function interrupt(script, ...)
+-- Runs a script, and does `signals` (in the shell) to $pid when it has said "ready".
+local function signal(signals, script, ...)
   tap.write("loop.lua", script)
   local words = { tap.quote(arg.bin), "run", "--quiet", "loop.lua" }
   for _, word in ipairs { ... } do words[#words + 1] = tap.quote(word) end
   return tap.shell(([[rm -f ready; mkfifo ready
     %s >ready 2>err & pid=$!
-    read line <ready; sleep 0.5; kill -INT $pid
+    exec 3<ready; read line <&3; sleep 0.5; %s
     n=0; while kill -0 $pid 2>/dev/null && [ $n -lt 100 ]; do sleep 0.1; n=$((n+1)); done
     kill -KILL $pid 2>/dev/null
-    wait $pid; code=$?; cat err; exit $code]]):format(table.concat(words, " ")))
+    wait $pid; code=$?; cat err; exit $code]]):format(table.concat(words, " "), signals))
 end
+
+local function interrupt(...) return signal("kill -INT $pid", ...) end
 
 local READY = "io.stdout:setvbuf 'no' print 'ready'\n"
 local code, stdout = interrupt(READY .. "while true do end")
@@ -71,4 +73,56 @@ for _, row in ipairs(clip.csv(tap.directory() .. "/amid/report.csv")) do
   unfinished = unfinished + (row[4] == "long" and 1 or 0)
 end
 tap.is(unfinished, 0, "amid an evaluation: no figure of what was not finished")
+
+-- while the run directory is written: report.write begins with os.setlocale
+local SLOW = [[
+local function wait(seconds)
+  local till = os.clock() + seconds
+  while os.clock() < till do end
+end
+]]
+code, stdout = interrupt(EVALUATE .. SLOW .. [[
+function os.setlocale() io.stdout:setvbuf 'no' print 'ready' wait(1) end
+return first]], "--data", tree, "--out", "writing")
+tap.is(code, 130, "while the run is written: exit code 130")
+tap.is(stdout, "", "while the run is written: nothing to tell")
+tap.is(tap.exists(tap.directory() .. "/writing/run.json"), true,
+       "while the run is written: it is written")
+
+-- timeout -s INT sends each signal twice
+local KEEP = EVALUATE .. SLOW .. "function os.setlocale() wait(1) end\n" .. READY ..
+             "while true do end"
+code, stdout = signal("kill -INT $pid; sleep 0.1; kill -INT $pid", KEEP, "--data", tree, "--out",
+                      "twice")
+tap.is(code, 130, "twice at once: exit code 130")
+tap.is(stdout, "clipeval: interrupted; what was finished is in twice\n",
+       "twice at once is one Ctrl-C")
+tap.is(tap.exists(tap.directory() .. "/twice/run.json"), true, "twice at once: the run is written")
+
+for name, number in pairs { TERM = 15, HUP = 1 } do
+  code, stdout = signal("kill -" .. name .. " $pid", KEEP, "--data", tree, "--out", name)
+  tap.is(code, 128 + number, "SIG" .. name .. ": exit code 128 + its number")
+  tap.is(stdout, "clipeval: interrupted; what was finished is in " .. name .. "\n",
+         "SIG" .. name .. ": what was finished is kept")
+end
+
+-- where no Lua runs, the first Ctrl-C is not seen: the second one kills
+local began = os.time()
+code, stdout = signal("kill -INT $pid; sleep 1; kill -INT $pid", READY ..
+                      "string.find(('a'):rep(9999), ('.-'):rep(30) .. 'b')")
+tap.is(code, 130, "a second Ctrl-C ends a pattern that matches forever")
+tap.ok(stdout == "" and os.time() - began < 8, "at once", stdout)
+
+-- encode
+tap.write("many", (arg.source .. "/tests/golden/images/rgb-33x32.png\n"):rep(200000))
+for name, number in pairs { INT = 2, TERM = 15, HUP = 1 } do
+  code, stdout = tap.shell(([[%s encode --quiet --images many -o many.st 2>err & pid=$!
+    n=0; until ls many.st.tmp-* >/dev/null 2>&1 || [ $n -eq 100 ]; do sleep 0.1; n=$((n+1)); done
+    sleep 0.2; kill -%s $pid; wait $pid; code=$?; cat err; exit $code]]):format(tap.quote(arg.bin),
+    name))
+  tap.is(code, 128 + number, "encode, SIG" .. name .. ": exit code 128 + its number")
+  tap.is(stdout, "clipeval: interrupted\n", "encode, SIG" .. name .. ": one line")
+  tap.is(select(2, tap.shell("ls | grep many.st")), "", "encode, SIG" .. name ..
+         ": no half-written file is left")
+end
 tap.done()

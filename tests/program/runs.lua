@@ -141,6 +141,17 @@ wrong("fashion_mnist.lua", tree, "t10k-images-idx3-ubyte")
 wrong("manifest.lua", tap.write("no-label.csv", "path,x\n"), "no-label.csv:1: no column 'label'")
 wrong("manifest.lua", tap.write("quote.csv", "path,label\na,\"b\n"), "quote.csv:2")
 
+-- stdout that nobody reads, or that is closed
+for name, line in pairs { gone = "{ %s; echo $? >code; } | true", closed = "%s >&-; echo $? >code" } do
+  local words = ("%s run --quiet folders.lua --data %s --out %s"):format(tap.quote(arg.bin),
+                                                                       tap.quote(tree), name)
+  code, stdout, stderr = tap.shell(line:format(words))
+  tap.is(tap.read(tap.directory() .. "/code"), "3\n", name .. " stdout: exit code 3")
+  tap.has(stderr, "clipeval: standard output: ", name .. " stdout: told")
+  tap.is(select(2, stderr:gsub("\n", "")), 1, name .. " stdout: in one line")
+  tap.is(read_run(name), one, name .. " stdout: the run is written all the same")
+end
+
 -- a full disk
 if tap.shell("mkdir small && mount -t tmpfs -o size=16k none small") == 0 then
   code, stdout, stderr = tap.clipeval("run", "--quiet", "folders.lua", "--data", tree, "--out",
