@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "safetensors is little-endian");
@@ -146,6 +147,22 @@ static int begin(ce_tensor_file *file, const ce_tensor_spec *specs, ce_error *er
     return CE_OK;
 }
 
+/* The name that a rename is to replace, malloc'd into file->path: behind symbolic links,
+ * and a regular file or nothing. */
+static int resolve(ce_tensor_file *file, const char *path, ce_error *err) {
+    struct stat st;
+    bool exists = stat(path, &st) == 0;
+    if (exists && !S_ISREG(st.st_mode))
+        return ce_fail(err, CE_EIO, "%s: exists and is no regular file", path);
+    if (!exists && errno == ENOENT && lstat(path, &st) == 0)
+        return ce_fail(err, CE_EIO, "%s: a symbolic link to what does not exist", path);
+    file->path = exists ? realpath(path, NULL) : strdup(path);
+    if (!file->path)
+        return ce_fail(err, errno == ENOMEM ? CE_ENOMEM : CE_EIO, "%s: %s", path,
+                       strerror(errno));
+    return CE_OK;
+}
+
 int ce_tensor_file_create(ce_tensor_file **out, const char *path,
                           const ce_tensor_spec *specs, size_t n, ce_error *err) {
     *out = NULL;
@@ -155,11 +172,11 @@ int ce_tensor_file_create(ce_tensor_file **out, const char *path,
     file->fd = -1;
     file->count = n;
     file->spans = calloc(n + 1, sizeof *file->spans);
-    file->path = strdup(path);
-    if (asprintf(&file->temporary, "%s.tmp-%ld", path, (long)getpid()) < 0)
+    int code = resolve(file, path, err);
+    if (code == CE_OK &&
+        asprintf(&file->temporary, "%s.tmp-%ld", file->path, (long)getpid()) < 0)
         file->temporary = NULL;
-    int code = CE_OK;
-    if (!file->spans || !file->path || !file->temporary)
+    if (code == CE_OK && (!file->spans || !file->temporary))
         code = ce_fail(err, CE_ENOMEM, "%s: no memory", path);
     if (code == CE_OK && (code = place(file, specs, err)) == CE_OK &&
         (code = begin(file, specs, err)) == CE_OK) {

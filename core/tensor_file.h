@@ -30,7 +30,8 @@ typedef struct ce_tensor_spec {
 typedef struct ce_tensor_file ce_tensor_file;
 
 /* Makes "PATH.tmp-PID" beside `path`, as large as it will be: a disk that is too full is
- * known before the work. What is never written reads as zero. */
+ * known before the work. What is never written reads as zero. A symbolic link at `path` is
+ * followed; what is no regular file (a FIFO, a device) is refused, not replaced. */
 int ce_tensor_file_create(ce_tensor_file **out, const char *path,
                           const ce_tensor_spec *specs, size_t n, ce_error *err);
 

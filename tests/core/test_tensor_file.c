@@ -103,6 +103,32 @@ static void commit_replaces_and_leaves_nothing_beside(void **state) {
     golden_close(f);
 }
 
+static void a_link_is_followed_and_what_is_no_file_is_refused(void **state) {
+    (void)state;
+    ce_tensor_file *file;
+    ce_error err;
+    struct stat st;
+    char link[512], fifo[512];
+    write_all(scratch_path("linked"));
+    snprintf(link, sizeof link, "%s", scratch_path("link"));
+    snprintf(fifo, sizeof fifo, "%s", scratch_path("fifo"));
+    assert_int_equal(symlink("linked", link), 0);
+    write_all(link);
+    assert_int_equal(lstat(link, &st), 0);
+    assert_true(S_ISLNK(st.st_mode));
+    assert_int_equal(lstat(scratch_path("linked"), &st), 0);
+    assert_true(S_ISREG(st.st_mode));
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    assert_int_equal(ce_tensor_file_create(&file, fifo, specs, 3, &err), CE_EIO);
+    assert_non_null(strstr(err.message, fifo));
+    assert_int_equal(lstat(fifo, &st), 0);
+    assert_true(S_ISFIFO(st.st_mode));
+    assert_int_equal(unlink(scratch_path("linked")), 0);
+    assert_int_equal(ce_tensor_file_create(&file, link, specs, 3, &err), CE_EIO);
+    unlink(link);
+    unlink(fifo);
+}
+
 static void writes_beyond_a_tensor_are_refused(void **state) {
     (void)state;
     ce_tensor_file *file;
@@ -154,6 +180,7 @@ int main(void) {
         cmocka_unit_test(the_header_and_every_tensor_are_aligned),
         cmocka_unit_test(nothing_appears_before_commit),
         cmocka_unit_test(commit_replaces_and_leaves_nothing_beside),
+        cmocka_unit_test(a_link_is_followed_and_what_is_no_file_is_refused),
         cmocka_unit_test(writes_beyond_a_tensor_are_refused),
         cmocka_unit_test(impossible_files_are_refused_by_name),
         cmocka_unit_test(a_full_disk_is_known_before_the_work),
