@@ -21,22 +21,41 @@ int ce_lua_interrupted(lua_State *L) {
     return luaL_error(L, "interrupted");
 }
 
+/* (object): `close`, the upvalue. While a finalizer runs lua_gc answers -1 to everything
+ * (lapi.c). */
+static int close_object(lua_State *L) {
+    if (lua_gc(L, LUA_GCCOUNT) < 0)
+        return 0;
+    return lua_tocfunction(L, lua_upvalueindex(1))(L);
+}
+
+static void push_close(lua_State *L, lua_CFunction close) {
+    lua_pushcfunction(L, close);
+    lua_pushcclosure(L, close_object, 1);
+}
+
 void ce_lua_type(lua_State *L, const char *type, const luaL_Reg *methods,
                  const luaL_Reg *meta, lua_CFunction close) {
     luaL_newmetatable(L, type);
     luaL_setfuncs(L, meta, 0);
     lua_pushcfunction(L, close);
     lua_setfield(L, -2, "__gc");
-    lua_pushcfunction(L, close);
+    push_close(L, close);
     lua_setfield(L, -2, "__close");
     lua_newtable(L);
     luaL_setfuncs(L, methods, 0);
-    lua_pushcfunction(L, close);
+    push_close(L, close);
     lua_setfield(L, -2, "close");
     lua_setfield(L, -2, "methods");
     lua_pushliteral(L, "locked"); /* scripts cannot reach __gc to call it on other things */
     lua_setfield(L, -2, "__metatable");
     lua_pop(L, 1);
+}
+
+int ce_lua_field(lua_State *L, int index, const char *key) {
+    index = lua_absindex(L, index);
+    lua_pushstring(L, key);
+    return lua_rawget(L, index);
 }
 
 const char *ce_lua_check_path(lua_State *L, int arg) {
@@ -51,7 +70,7 @@ ce_alpha ce_lua_alpha(lua_State *L, int index) {
     if (lua_isnoneornil(L, index))
         return CE_ALPHA_DROP;
     luaL_checktype(L, index, LUA_TTABLE);
-    int type = lua_getfield(L, index, "alpha");
+    int type = ce_lua_field(L, index, "alpha");
     const char *name = type == LUA_TNIL ? names[0] : lua_tostring(L, -1);
     int alpha = name && !strcmp(name, names[0])   ? CE_ALPHA_DROP
                 : name && !strcmp(name, names[1]) ? CE_ALPHA_WHITE

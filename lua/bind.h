@@ -35,9 +35,15 @@ int ce_lua_fault(lua_State *L, const ce_error *err); /* pushes nil, message; ret
 int ce_lua_raise(lua_State *L, const ce_error *err); /* does not return */
 int ce_lua_interrupted(lua_State *L);                /* raises; the whole script ends */
 
-/* A metatable `type` with `methods`, in which `close`, __gc and __close are `close`. */
+/* A metatable `type` with `methods`, in which `close`, __gc and __close are `close`; in a
+ * finalizer only __gc closes, since any allocation in a binding may run one. */
 void ce_lua_type(lua_State *L, const char *type, const luaL_Reg *methods,
                  const luaL_Reg *meta, lua_CFunction close);
+
+/* Pushes the table's own field and returns its type. No metamethods: a string that a table
+ * does not hold is gone once it is popped, and a script that runs in the midst of a binding
+ * could close what the binding works on. */
+int ce_lua_field(lua_State *L, int index, const char *key);
 
 /* Tells the collector of memory behind an object, which it would not see. */
 void ce_lua_allocated(lua_State *L, size_t bytes);
@@ -46,7 +52,7 @@ ce_matrix *ce_lua_new_shape(lua_State *L, size_t rows, size_t cols); /* zeros, p
 ce_matrix *ce_lua_check_matrix(lua_State *L, int arg);
 ce_image *ce_lua_test_image(lua_State *L, int index); /* NULL: something else */
 /* Raw pixels, the table {width =, height =, channels =, pixels =} at `index`: borrowed from
- * it. Its alpha is left alone. */
+ * the string, which is pushed. Its alpha is left alone. */
 void ce_lua_raw_picture(lua_State *L, int index, ce_picture *out);
 
 /* The option `alpha` of the table at `index` (or nil there): "drop" or "white". */

@@ -37,7 +37,7 @@ ce_image *ce_lua_test_image(lua_State *L, int index) {
 static int size_field(lua_State *L, int index, const char *name, int fallback, int max) {
     int is_integer = 1;
     lua_Integer value = fallback;
-    if (lua_getfield(L, index, name) != LUA_TNIL)
+    if (ce_lua_field(L, index, name) != LUA_TNIL)
         value = lua_tointegerx(L, -1, &is_integer);
     lua_pop(L, 1);
     if (!is_integer || value < 1 || value > max)
@@ -45,17 +45,16 @@ static int size_field(lua_State *L, int index, const char *name, int fallback, i
     return (int)value;
 }
 
-/* {width =, height =, channels = 1 | 3, pixels = string} as core takes it: borrowed. */
+/* {width =, height =, channels = 1 | 3, pixels = string} as core takes it. */
 void ce_lua_raw_picture(lua_State *L, int index, ce_picture *out) {
     size_t size = 0;
     out->path = NULL;
     out->width = size_field(L, index, "width", 0, INT_MAX);
     out->height = size_field(L, index, "height", 0, INT_MAX);
     out->channels = size_field(L, index, "channels", 3, 3);
-    int type = lua_getfield(L, index, "pixels");
+    int type = ce_lua_field(L, index, "pixels");
     out->pixels =
         (const uint8_t *)(type == LUA_TSTRING ? lua_tolstring(L, -1, &size) : NULL);
-    lua_pop(L, 1); /* the table keeps the string alive */
     double expected = (double)out->width * out->height * out->channels;
     if (out->channels == 2 || !out->pixels || (double)size != expected)
         luaL_error(L, "image: pixels must be a string of width * height * channels bytes, "

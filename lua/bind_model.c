@@ -2,6 +2,7 @@
 #include "bind.h"
 #include "pipeline.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,11 +53,10 @@ static int model_tokenize(lua_State *L) {
     ce_error err;
     ce_tokens tokens;
     size_t size;
-    const ce_model *model = check_model(L, 1);
     const char *text = luaL_checklstring(L, 2, &size);
-    int context = ce_model_get_info(model)->context;
+    int context = ce_model_get_info(check_model(L, 1))->context;
     int32_t *ids = ce_lua_array(L, (size_t)context, sizeof *ids);
-    if (ce_tokenizer_encode(ce_model_tokenizer(model), ids, context, &tokens, text, size,
+    if (ce_tokenizer_encode(ce_model_tokenizer(check_model(L, 1)), ids, context, &tokens, text, size,
                             &err) < 0)
         return ce_lua_raise(L, &err);
     lua_createtable(L, tokens.count, 0);
@@ -94,7 +94,7 @@ static batch *new_batch(lua_State *L, size_t n) {
 static lua_Integer integer_option(lua_State *L, const char *key, lua_Integer fallback) {
     int is_integer = 1;
     lua_Integer value = fallback;
-    if (lua_getfield(L, 3, key) != LUA_TNIL)
+    if (ce_lua_field(L, 3, key) != LUA_TNIL)
         value = lua_tointegerx(L, -1, &is_integer);
     lua_pop(L, 1);
     if (!is_integer)
@@ -103,7 +103,7 @@ static lua_Integer integer_option(lua_State *L, const char *key, lua_Integer fal
 }
 
 static bool flag_option(lua_State *L, const char *key) {
-    lua_getfield(L, 3, key);
+    ce_lua_field(L, 3, key);
     bool flag = lua_toboolean(L, -1);
     lua_pop(L, 1);
     return flag;
@@ -116,7 +116,7 @@ static ce_pipeline_options pipeline_options(lua_State *L, size_t n) {
     lua_Integer threads = integer_option(L, "threads", o.threads);
     luaL_argcheck(L, threads >= 0 && threads <= 4096, 3, "threads must be 0 to 4096");
     o.threads = (int)threads;
-    if (lua_getfield(L, 3, "progress") == LUA_TSTRING) {
+    if (ce_lua_field(L, 3, "progress") == LUA_TSTRING) {
         lua_Integer base = integer_option(L, "progress_base", 0);
         lua_Integer total = integer_option(L, "progress_total", (lua_Integer)n);
         ce_progress_begin(&session->progress, lua_tostring(L, -1), (size_t)base,
@@ -164,25 +164,31 @@ static void push_flags(lua_State *L, const batch *b, size_t offset) {
     }
 }
 
-/* Replaces a single item at 2 by a list of one, fills in the options at 3. */
+/* Replaces the items at 2, a list or a single one, by a list of our own, which no script
+ * can change while core borrows from what it holds; fills in the options at 3. */
 static size_t check_items(lua_State *L, bool is_single) {
     lua_settop(L, 3);
-    if (is_single) {
-        lua_createtable(L, 1, 0);
-        lua_pushvalue(L, 2);
-        lua_rawseti(L, -2, 1);
-        lua_replace(L, 2);
+    if (!is_single)
+        luaL_checktype(L, 2, LUA_TTABLE);
+    size_t n = is_single ? 1 : lua_rawlen(L, 2);
+    lua_createtable(L, n < INT_MAX ? (int)n : INT_MAX, 0);
+    for (size_t i = 1; i <= n; i++) {
+        if (is_single)
+            lua_pushvalue(L, 2);
+        else
+            lua_rawgeti(L, 2, (lua_Integer)i);
+        lua_rawseti(L, -2, (lua_Integer)i);
     }
-    luaL_checktype(L, 2, LUA_TTABLE);
+    lua_replace(L, 2);
     if (lua_isnil(L, 3)) {
         lua_newtable(L);
         lua_replace(L, 3);
     }
     luaL_checktype(L, 3, LUA_TTABLE);
-    return lua_rawlen(L, 2);
+    return n;
 }
 
-/* The picture on top of the stack, borrowed: its list at 2 keeps it alive. */
+/* The picture on top of the stack, borrowed from what is on top then. */
 static void read_picture(lua_State *L, ce_picture *p, size_t i) {
     const ce_image *image;
     if (lua_type(L, -1) == LUA_TSTRING) {
@@ -206,7 +212,7 @@ static void read_picture(lua_State *L, ce_picture *p, size_t i) {
 static bool is_single_picture(lua_State *L, int index) {
     if (lua_type(L, index) != LUA_TTABLE)
         return true;
-    bool is_raw = lua_getfield(L, index, "pixels") != LUA_TNIL;
+    bool is_raw = ce_lua_field(L, index, "pixels") != LUA_TNIL;
     lua_pop(L, 1);
     return is_raw;
 }
@@ -214,30 +220,32 @@ static bool is_single_picture(lua_State *L, int index) {
 /* model:encode_image(picture | list[, options]) -> embeddings, problems, pixels, done */
 static int model_encode_image(lua_State *L) {
     ce_error err;
-    ce_model *model = check_model(L, 1);
-    const ce_model_info *info = ce_model_get_info(model);
+    const ce_model_info info = *ce_model_get_info(check_model(L, 1));
     luaL_checkany(L, 2);
     size_t n = check_items(L, is_single_picture(L, 2));
     ce_alpha alpha = ce_lua_alpha(L, 3);
     ce_picture *pictures = ce_lua_array(L, n + 1, sizeof *pictures);
+    int top = lua_gettop(L);
     for (size_t i = 0; i < n; i++) {
         lua_rawgeti(L, 2, (lua_Integer)i + 1);
         pictures[i].alpha = alpha;
         read_picture(L, &pictures[i], i);
-        lua_pop(L, 1);
+        lua_rawseti(L, 2, (lua_Integer)i + 1); /* the list keeps it alive */
+        lua_settop(L, top);
     }
     batch *b = new_batch(L, n);
     ce_matrix *pixels = NULL, *embeds;
     if (flag_option(L, "pixels"))
         pixels = ce_lua_new_shape(
-            L, n, 3 * (size_t)info->image_width * (size_t)info->image_height);
+            L, n, 3 * (size_t)info.image_width * (size_t)info.image_height);
     else
         lua_pushnil(L);
-    embeds = ce_lua_new_shape(L, n, (size_t)info->embed_dim);
+    embeds = ce_lua_new_shape(L, n, (size_t)info.embed_dim);
     ce_pipeline_options options = pipeline_options(L, n);
     int code = n == 0 ? CE_OK
-                      : ce_encode_images(model, embeds->data, pixels ? pixels->data : NULL,
-                                         pictures, n, b->status, &options, &err);
+                      : ce_encode_images(check_model(L, 1), embeds->data,
+                                         pixels ? pixels->data : NULL, pictures, n,
+                                         b->status, &options, &err);
     check_outcome(L, code, &err);
     push_problems(L, b);
     lua_pushvalue(L, -3); /* pixels */
@@ -261,8 +269,7 @@ static void push_ids(lua_State *L, const int32_t *ids, size_t n) {
 /* model:encode_text(text | list[, options]) -> embeddings, problems, truncated, ids */
 static int model_encode_text(lua_State *L) {
     ce_error err;
-    ce_model *model = check_model(L, 1);
-    const ce_model_info *info = ce_model_get_info(model);
+    const ce_model_info info = *ce_model_get_info(check_model(L, 1));
     size_t n = check_items(L, lua_type(L, 2) == LUA_TSTRING);
     bool want_ids = flag_option(L, "ids");
     ce_text *texts = ce_lua_array(L, n + 1, sizeof *texts);
@@ -274,13 +281,14 @@ static int model_encode_text(lua_State *L) {
         lua_pop(L, 1);
     }
     batch *b = new_batch(L, n);
-    size_t id_count = want_ids ? n * (size_t)info->context : 0;
+    size_t id_count = want_ids ? n * (size_t)info.context : 0;
     int32_t *ids = ce_lua_array(L, id_count + 1, sizeof *ids);
-    ce_matrix *embeds = ce_lua_new_shape(L, n, (size_t)info->embed_dim);
+    ce_matrix *embeds = ce_lua_new_shape(L, n, (size_t)info.embed_dim);
     ce_pipeline_options options = pipeline_options(L, n);
     int code = n == 0 ? CE_OK
-                      : ce_encode_texts(model, embeds->data, want_ids ? ids : NULL, texts,
-                                        n, b->status, &options, &err);
+                      : ce_encode_texts(check_model(L, 1), embeds->data,
+                                        want_ids ? ids : NULL, texts, n, b->status,
+                                        &options, &err);
     check_outcome(L, code, &err);
     push_problems(L, b);
     push_flags(L, b, offsetof(ce_item_status, truncated));

@@ -120,15 +120,17 @@ typedef struct tensors {
     ce_tensor_file *file; /* NULL: committed or closed */
 } tensors;
 
+/* The table on top of the stack; its name takes its place there, and keeps the string. */
 static ce_tensor_spec read_spec(lua_State *L) {
     static const char *const types[] = {"F32", "I64"};
     ce_tensor_spec spec = {0};
     luaL_checktype(L, -1, LUA_TTABLE);
-    lua_getfield(L, -1, "name");
+    ce_lua_field(L, -1, "name");
     spec.name = luaL_checkstring(L, -1);
-    lua_getfield(L, -2, "dtype");
+    ce_lua_field(L, -2, "dtype");
     spec.type = strcmp(luaL_checkstring(L, -1), types[1]) ? CE_TENSOR_F32 : CE_TENSOR_I64;
-    lua_getfield(L, -3, "shape");
+    ce_lua_field(L, -3, "shape");
+    luaL_checktype(L, -1, LUA_TTABLE);
     spec.rank = (int)lua_rawlen(L, -1);
     luaL_argcheck(L, spec.rank >= 1 && spec.rank <= CE_TENSOR_RANK, 2, "bad rank");
     for (int i = 0; i < spec.rank; i++) {
@@ -138,7 +140,8 @@ static ce_tensor_spec read_spec(lua_State *L) {
         spec.shape[i] = (size_t)size;
         lua_pop(L, 1);
     }
-    lua_pop(L, 3); /* the table keeps the name alive */
+    lua_pop(L, 2);
+    lua_remove(L, -2);
     return spec;
 }
 
@@ -150,9 +153,9 @@ static int tensors_create(lua_State *L) {
     size_t n = lua_rawlen(L, 2);
     ce_tensor_spec *specs = ce_lua_array(L, n + 1, sizeof *specs);
     for (size_t i = 0; i < n; i++) {
+        luaL_checkstack(L, 8, "too many tensors");
         lua_rawgeti(L, 2, (lua_Integer)i + 1);
         specs[i] = read_spec(L);
-        lua_pop(L, 1);
     }
     tensors *t = lua_newuserdatauv(L, sizeof *t, 0);
     t->file = NULL;

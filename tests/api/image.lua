@@ -50,7 +50,7 @@ local function inherits(fields) return setmetatable({}, { __index = fields }) en
 tap.raises(function() clip.image(inherits { width = 1, height = 1, pixels = "abc" }) end, "width",
            "fields of a picture are its own")
 tap.raises(function()
-  clip.image(setmetatable({ width = 1, height = 1 }, {
+  clip.image(setmetatable({ width = 1, height = 1, channels = 3 }, {
     __index = function() return ("x"):rep(3) .. "" end }))
 end, "pixels", "its pixels too: nothing else would keep them")
 
