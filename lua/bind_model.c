@@ -56,8 +56,8 @@ static int model_tokenize(lua_State *L) {
     const char *text = luaL_checklstring(L, 2, &size);
     int context = ce_model_get_info(check_model(L, 1))->context;
     int32_t *ids = ce_lua_array(L, (size_t)context, sizeof *ids);
-    if (ce_tokenizer_encode(ce_model_tokenizer(check_model(L, 1)), ids, context, &tokens, text, size,
-                            &err) < 0)
+    if (ce_tokenizer_encode(ce_model_tokenizer(check_model(L, 1)), ids, context, &tokens,
+                            text, size, &err) < 0)
         return ce_lua_raise(L, &err);
     lua_createtable(L, tokens.count, 0);
     for (int i = 0; i < tokens.count; i++) {
@@ -236,8 +236,8 @@ static int model_encode_image(lua_State *L) {
     batch *b = new_batch(L, n);
     ce_matrix *pixels = NULL, *embeds;
     if (flag_option(L, "pixels"))
-        pixels = ce_lua_new_shape(
-            L, n, 3 * (size_t)info.image_width * (size_t)info.image_height);
+        pixels = ce_lua_new_shape(L, n,
+                                  3 * (size_t)info.image_width * (size_t)info.image_height);
     else
         lua_pushnil(L);
     embeds = ce_lua_new_shape(L, n, (size_t)info.embed_dim);
@@ -285,10 +285,10 @@ static int model_encode_text(lua_State *L) {
     int32_t *ids = ce_lua_array(L, id_count + 1, sizeof *ids);
     ce_matrix *embeds = ce_lua_new_shape(L, n, (size_t)info.embed_dim);
     ce_pipeline_options options = pipeline_options(L, n);
-    int code = n == 0 ? CE_OK
-                      : ce_encode_texts(check_model(L, 1), embeds->data,
-                                        want_ids ? ids : NULL, texts, n, b->status,
-                                        &options, &err);
+    int code = n == 0
+                   ? CE_OK
+                   : ce_encode_texts(check_model(L, 1), embeds->data, want_ids ? ids : NULL,
+                                     texts, n, b->status, &options, &err);
     check_outcome(L, code, &err);
     push_problems(L, b);
     push_flags(L, b, offsetof(ce_item_status, truncated));

@@ -5,11 +5,14 @@
 #include "runtime.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <lua.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { RUN = 1, ENCODE = 2, LIST = 4, EVERY = 7 };
 
@@ -98,7 +101,7 @@ static int print_help(const verb *v) {
     puts("\nclipeval VERB --help tells more; clipeval --version names the build.\n\n"
          "Exit codes: 0 done; 1 done, and a check that was asked for failed; 2 wrong "
          "usage;\n"
-         "3 a model, a file or a script is at fault; 130 interrupted.");
+         "3 a model, a file or a script is at fault; 130 interrupted (128 + a signal).");
     return CE_EXIT_DONE;
 }
 
@@ -324,10 +327,28 @@ static int dispatch(int argc, char **argv) {
     return CE_EXIT_USAGE;
 }
 
+/* Does nothing: write(2) fails with EPIPE. Not SIG_IGN, which programs that a script runs
+ * would inherit. */
+static void on_broken_pipe(int number) {
+    (void)number;
+}
+
+/* A standard stream that is closed becomes one that fails: its number must not go to a file
+ * that is opened later. */
+static void keep_streams(void) {
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
 int main(int argc, char **argv) {
+    keep_streams();
+    signal(SIGPIPE, on_broken_pipe);
     int code = dispatch(argc, argv);
+    errno = 0;
     if (fflush(stdout) != 0 || ferror(stdout)) {
-        fprintf(stderr, "clipeval: standard output: %s\n", strerror(errno));
+        fprintf(stderr, "clipeval: standard output: %s\n",
+                errno ? strerror(errno) : "cannot be written");
         code = code == CE_EXIT_DONE ? CE_EXIT_FAULT : code;
     }
     return code;

@@ -10,26 +10,52 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { TRACEBACK_FRAMES = 10 };
 
-/* ---- Ctrl-C ---- */
+/* ---- signals: Ctrl-C, and what asks a program to end ---- */
+
+static const int SIGNALS[] = {SIGINT, SIGTERM, SIGHUP};
+enum { SIGNAL_COUNT = sizeof SIGNALS / sizeof *SIGNALS };
+static const long long TWICE = 500000000; /* nanoseconds: later is another Ctrl-C */
 
 static ce_session session;
 static lua_State *main_state;
+static atomic_int signalled;      /* the first signal's number; 0: none */
+static atomic_llong signalled_at; /* nanoseconds */
+/* HELD: a signal is noted, and waits. CLOSING: all is done but the script's finalizers. */
+enum { RUNNING, HELD, CLOSING };
+static atomic_int phase;
 
 static void stop_hook(lua_State *L, lua_Debug *ar) {
     (void)ar;
     ce_lua_interrupted(L); /* the hook stays: a pcall in the script does not stop this */
 }
 
-/* As lua.c does: lua_sethook is made to be called from a signal handler. SA_RESETHAND: a
- * second Ctrl-C kills. */
-static void on_interrupt(int number) {
-    (void)number;
+/* As lua.c does: lua_sethook is made to be called from a signal handler. */
+static void stop_script(void) {
     atomic_store(&session.interrupted, true);
     lua_sethook(main_state, stop_hook,
                 LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
+}
+
+/* A second signal kills: the hook does not reach a script that is inside a C function. Not
+ * one that comes at once, though: timeout(1) signals the program and then its group. */
+static void on_signal(int number) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    long long now = t.tv_sec * 1000000000LL + t.tv_nsec, first = 0;
+    int at = atomic_load(&phase);
+    bool is_first = atomic_compare_exchange_strong(&signalled_at, &first, now);
+    if (is_first ? at == CLOSING : now - first > TWICE) {
+        signal(number, SIG_DFL);
+        raise(number);
+    } else if (is_first) {
+        atomic_store(&signalled, number);
+        if (at == RUNNING)
+            stop_script();
+    }
 }
 
 /* lua_sethook reaches one coroutine, and the handler does not know which is running: each
@@ -67,11 +93,17 @@ static void watch_coroutines(lua_State *L) {
     lua_pop(L, 1);
 }
 
-static void catch_interrupt(lua_State *L) {
-    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
+/* No SA_RESTART: a script that waits for input is to be interrupted as well. */
+static void catch_signals(lua_State *L) {
+    struct sigaction action = {.sa_handler = on_signal}, before;
     main_state = L;
     sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
+    for (int i = 0; i < SIGNAL_COUNT; i++)
+        sigaddset(&action.sa_mask, SIGNALS[i]);
+    for (int i = 0; i < SIGNAL_COUNT; i++)
+        if (SIGNALS[i] != SIGHUP || sigaction(SIGHUP, NULL, &before) != 0 ||
+            before.sa_handler != SIG_IGN) /* nohup(1) */
+            sigaction(SIGNALS[i], &action, NULL);
 }
 
 /* ---- messages ---- */
@@ -133,19 +165,71 @@ static void add_traceback(lua_State *L, luaL_Buffer *b) {
     }
 }
 
-/* What was raised becomes a message with the user's lines only; {exit =, message =} is for
- * ourselves and stays. */
+/* What core.quit raises: known by its metatable, which no script can have. */
+typedef struct quit {
+    int code;
+    char message[];
+} quit;
+static const char QUIT = 0; /* its address is the metatable's key in the registry */
+
+/* The quit at `index`, or NULL. Raises nothing, allocates nothing. */
+static const quit *test_quit(lua_State *L, int index) {
+    if (lua_type(L, index) != LUA_TUSERDATA || !lua_getmetatable(L, index))
+        return NULL;
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &QUIT);
+    bool is_quit = lua_rawequal(L, -1, -2);
+    lua_pop(L, 2);
+    return is_quit ? lua_touserdata(L, index) : NULL;
+}
+
+/* core.quit(code, message): ends the program with that code and one line. */
+static int raise_quit(lua_State *L) {
+    size_t size;
+    int code = (int)luaL_checkinteger(L, 1);
+    const char *message = luaL_checklstring(L, 2, &size);
+    quit *q = lua_newuserdatauv(L, sizeof *q + size + 1, 0);
+    q->code = code;
+    memcpy(q->message, message, size + 1);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &QUIT);
+    lua_setmetatable(L, -2);
+    return lua_error(L);
+}
+
+static void add_quit(lua_State *L) {
+    lua_newtable(L);
+    lua_pushliteral(L, "locked");
+    lua_setfield(L, -2, "__metatable");
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &QUIT);
+    lua_pushcfunction(L, raise_quit);
+    lua_setfield(L, -2, "quit");
+}
+
+static int to_text(lua_State *L) {
+    luaL_tolstring(L, 1, NULL);
+    return 1;
+}
+
+/* The text of what was raised, pushed; a __tostring may itself raise. */
+static const char *raised_text(lua_State *L) {
+    if (lua_isstring(L, 1)) {
+        lua_pushvalue(L, 1);
+        return lua_tostring(L, -1);
+    }
+    if (luaL_getmetafield(L, 1, "__tostring") != LUA_TNIL) {
+        lua_pushcfunction(L, to_text);
+        lua_pushvalue(L, 1);
+        if (lua_pcall(L, 1, 1, 0) == LUA_OK)
+            return lua_tostring(L, -1);
+    }
+    return lua_pushfstring(L, "(a %s was raised)", luaL_typename(L, 1));
+}
+
+/* What was raised becomes a message with the user's lines only; a quit stays. */
 static int on_error(lua_State *L) {
     luaL_Buffer b;
-    const char *message = lua_tostring(L, 1);
-    if (!message && lua_istable(L, 1) && lua_getfield(L, 1, "exit") == LUA_TNUMBER) {
-        lua_settop(L, 1);
+    if (test_quit(L, 1))
         return 1;
-    }
-    if (!message && luaL_getmetafield(L, 1, "__tostring") != LUA_TNIL)
-        message = luaL_tolstring(L, 1, NULL);
-    if (!message)
-        message = lua_pushfstring(L, "(a %s was raised)", luaL_typename(L, 1));
+    const char *message = raised_text(L);
     luaL_buffinit(L, &b);
     size_t own = own_position(message);
     if (own > 0)
@@ -156,17 +240,15 @@ static int on_error(lua_State *L) {
     return 1;
 }
 
+/* Of what lies on top of the stack. Outside any protected call: nothing here may raise. */
 static int report_fault(lua_State *L) {
-    int code = CE_EXIT_FAULT;
-    if (lua_istable(L, -1)) {
-        lua_getfield(L, -1, "exit");
-        code = (int)lua_tointeger(L, -1);
-        lua_getfield(L, -2, "message");
-    }
-    const char *message = lua_tostring(L, -1);
+    const quit *q = test_quit(L, -1);
+    const char *message = q                                ? q->message
+                          : lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1)
+                                                           : "no memory";
     fflush(stdout);
-    fprintf(stderr, "clipeval: %s\n", message ? message : "no memory");
-    return code;
+    fprintf(stderr, "clipeval: %s\n", message);
+    return q ? q->code : CE_EXIT_FAULT;
 }
 
 /* ---- the state ---- */
@@ -200,8 +282,15 @@ static int about(lua_State *L) {
 
 /* core.interrupt(): goes on with ending the script where an encode call let go. */
 static int interrupt(lua_State *L) {
-    on_interrupt(SIGINT);
+    stop_script();
     return ce_lua_interrupted(L);
+}
+
+/* core.hold_signals(): from here on the script is not interrupted any more. */
+static int hold_signals(lua_State *L) {
+    (void)L;
+    atomic_store(&phase, HELD);
+    return 0;
 }
 
 static int open_core(lua_State *L) {
@@ -216,6 +305,9 @@ static int open_core(lua_State *L) {
     lua_setfield(L, -2, "about");
     lua_pushcfunction(L, interrupt);
     lua_setfield(L, -2, "interrupt");
+    lua_pushcfunction(L, hold_signals);
+    lua_setfield(L, -2, "hold_signals");
+    add_quit(L);
     set_string(L, "share", ce_share_directory());
     return 1;
 }
@@ -268,7 +360,7 @@ static int run_verb(lua_State *L) {
     return 1;
 }
 
-/* After a fault or Ctrl-C: program.salvage(interrupted) keeps what was finished. */
+/* After a fault or a signal: program.salvage(interrupted) keeps what was finished. */
 static int salvage(lua_State *L) {
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
     if (lua_getfield(L, -1, "clipeval.program") != LUA_TTABLE)
@@ -295,16 +387,20 @@ int ce_runtime_main(const ce_command *command) {
         return CE_EXIT_FAULT;
     }
     *(ce_session **)lua_getextraspace(L) = &session;
-    catch_interrupt(L);
+    catch_signals(L);
     bool failed = call(L, run_verb, command) != LUA_OK;
-    bool interrupted = failed && atomic_load(&session.interrupted);
+    atomic_store(&phase, HELD);
     lua_sethook(L, NULL, 0, 0);
-    code = interrupted ? CE_EXIT_INTERRUPTED
-           : failed    ? report_fault(L)
-                       : (int)lua_tointeger(L, -1);
+    if (!failed)
+        code = (int)lua_tointeger(L, -1);
+    else if (atomic_load(&session.interrupted))
+        code = CE_EXIT_SIGNAL;
+    else
+        code = report_fault(L);
     if (failed && call(L, salvage, command) != LUA_OK)
         report_fault(L);
-    signal(SIGINT, SIG_DFL); /* the handler uses the state */
+    atomic_store(&phase, CLOSING);
     lua_close(L);
-    return code;
+    int number = atomic_load(&signalled);
+    return number > 0 ? CE_EXIT_SIGNAL + number : code;
 }

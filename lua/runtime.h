@@ -12,10 +12,10 @@
 
 enum { /* of the program */
        CE_EXIT_DONE = 0,
-       CE_EXIT_CHECK = 1, /* done, and a check that the user asked for failed */
-       CE_EXIT_USAGE = 2, /* the command line is wrong */
-       CE_EXIT_FAULT = 3, /* a model, a file or a script is at fault */
-       CE_EXIT_INTERRUPTED = 130
+       CE_EXIT_CHECK = 1,   /* done, and a check that the user asked for failed */
+       CE_EXIT_USAGE = 2,   /* the command line is wrong */
+       CE_EXIT_FAULT = 3,   /* a model, a file or a script is at fault */
+       CE_EXIT_SIGNAL = 128 /* + the number of the signal that ended it */
 };
 
 typedef enum ce_setting_kind {

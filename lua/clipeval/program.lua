@@ -28,11 +28,11 @@ local function as_results(value)
   return results
 end
 
+-- The run directory, or nil and a message. A signal waits: half a run is none.
 local function write(results, interrupted)
+  core.hold_signals()
   session.finished, session.current = {}, nil -- where this fails, nothing is left to salvage
-  local out, fault = require "clipeval.report".write(results, interrupted)
-  if not out then util.quit(3, "%s", fault) end
-  return out
+  return require "clipeval.report".write(results, interrupted)
 end
 
 function program.run()
@@ -51,9 +51,10 @@ function program.run()
   package.path = util.directory(path) .. "/?.lua;" .. package.path
   local results = as_results(chunk())
   if #results == 0 then return 0 end
+  local out
+  out, fault = write(results) -- before the table: nobody may be left to read that
   for _, result in ipairs(results) do print(result) end
-  io.stdout:flush()
-  local out = write(results)
+  if not out then util.quit(3, "%s", fault) end
   print("written to " .. out)
   return 0
 end
@@ -66,7 +67,9 @@ function program.salvage(interrupted)
   end
   local why = interrupted and "clipeval: interrupted; " or "clipeval: "
   if #results > 0 then
-    io.stderr:write(why, "what was finished is in ", write(results, interrupted), "\n")
+    local out, fault = write(results, interrupted)
+    if not out then util.quit(3, "%s", fault) end
+    io.stderr:write(why, "what was finished is in ", out, "\n")
   elseif interrupted then
     io.stderr:write("clipeval: interrupted\n")
   end

@@ -20,7 +20,7 @@ end
 
 -- Raises what ends the program with `code` and one line.
 function util.quit(code, format, ...)
-  error({ exit = code, message = format:format(...) }, 0)
+  core.quit(code, format:format(...))
 end
 
 -- Checks that `t` has no other fields than those of the set `known`: a misspelt option is

@@ -113,6 +113,10 @@ code, stdout = signal("kill -INT $pid; sleep 1; kill -INT $pid", READY ..
 tap.is(code, 130, "a second Ctrl-C ends a pattern that matches forever")
 tap.ok(stdout == "" and os.time() - began < 8, "at once", stdout)
 
+code = signal("kill -INT $pid",
+              "kept = setmetatable({}, { __gc = function() while true do end end })\n" .. READY)
+tap.is(code, 130, "a finalizer that never ends cannot hold the program")
+
 -- encode
 tap.write("many", (arg.source .. "/tests/golden/images/rgb-33x32.png\n"):rep(200000))
 for name, number in pairs { INT = 2, TERM = 15, HUP = 1 } do
