@@ -1,255 +1,29 @@
--- clip.dataset: a small table of data becomes a list of pictures with their classes. The
--- layouts (folders, csv, idx) are read here and nowhere else.
+-- clip.dataset: a small table of data becomes a list of pictures with their classes.
 local core = require "clipeval.core"
+local LAYOUTS = require "clipeval.layouts"
 local util = require "clipeval.util"
 
 local Dataset = {}
 Dataset.__index = Dataset
 Dataset.__name = "dataset"
 
-local FIELDS = util.set {
-  "name", "version", "about", "root", "source", "layout", "splits", "split", "classes", "alpha",
-  "extensions", "exclude", "captions",            -- folders
-  "path_column", "label_column", "delimiter",     -- csv
-  "items",
+-- The fields of a description, and what each may be.
+local FIELDS = {
+  name = "text", version = "text", about = "string", root = "path", source = "string",
+  layout = "string", splits = "table", split = "string", classes = "table", alpha = "string",
+  extensions = "strings", exclude = "strings", captions = "string", -- folders
+  path_column = "string", label_column = "string", delimiter = "string", -- csv
+  items = "items",
 }
 
 -- What torchvision's ImageFolder takes, and what else we can decode.
 local EXTENSIONS = { "png", "jpg", "jpeg", "webp", "gif", "bmp", "ppm", "pgm", "pbm", "pnm",
                      "tga", "tif", "tiff" }
 
-local DEEPEST = 32 -- directories below a class: a link may lead back to itself
-
--- ---- classes ----
-
-local function sort_labels(labels)
-  local all_numbers = true
-  for _, label in ipairs(labels) do all_numbers = all_numbers and label:find("^%d+$") end
-  table.sort(labels, all_numbers and function(a, b)
-    return tonumber(a) < tonumber(b) or tonumber(a) == tonumber(b) and a < b
-  end or nil)
-  return labels
-end
-
--- The class names, and the class number of each label. `given` is nil (the labels found are
--- the classes), a list of class names, or a map from label (a string) to class name.
-local function number_classes(given, found)
-  local names, number = {}, {}
-  if given == nil or given[1] == nil then
-    for i, label in ipairs(sort_labels(given and util.keys(given) or found)) do
-      names[i] = given and given[label] or util.utf8(label)
-      number[label] = i
-    end
-    return names, number
-  end
-  for i, name in ipairs(given) do
-    names[i] = name
-    number[name] = number[name] or i
-  end
-  return names, number
-end
-
--- ---- layout "folders": one directory a class ----
-
-local folders = {}
-
-function folders.expects()
-  return "CLASS/PICTURE: a folder for each class, its pictures below"
-end
-
-local function caption_of(path)
-  local file = io.open(path, "rb")
-  local line = file and file:read("L") or ""
-  if file then file:close() end
-  return (line:gsub("%s+$", ""))
-end
-
--- Adds the pictures below `directory` to `found`; `id` is its path in the dataset.
-local function walk(self, directory, id, label, found, depth)
-  local names, is_directory = core.list(directory)
-  if not names then util.fail("dataset %s: %s", self.name, is_directory) end
-  if depth > DEEPEST then util.fail("%s: too deep (a link that leads back?)", directory) end
-  local present = self.captions and util.set(names)
-  for i, name in ipairs(names) do
-    local extension = name:match("%.([^.]*)$")
-    local item_id = id .. "/" .. name
-    if name:sub(1, 1) == "." then -- hidden
-    elseif is_directory[i] then
-      walk(self, util.join(directory, name), item_id, label, found, depth + 1)
-    elseif extension and self.extensions[extension:lower()] and not self:excludes(item_id) then
-      local item = { id = item_id, label = label, path = util.join(directory, name) }
-      local beside = present and name:sub(1, -#extension - 1) .. self.captions
-      if beside and present[beside] then
-        item.caption = caption_of(util.join(directory, beside))
-      end
-      if not beside or item.caption then found[#found + 1] = item end
-    end
-  end
-end
-
-function folders.load(self, root)
-  local names, is_directory = core.list(root)
-  if not names then util.fail("dataset %s: %s", self.name, is_directory) end
-  local labels, items = {}, {}
-  for i, name in ipairs(names) do
-    if is_directory[i] and name:sub(1, 1) ~= "." then labels[#labels + 1] = name end
-  end
-  if #labels == 0 then
-    util.fail("dataset %s: no folders in %s (expected: %s)", self.name, root, folders.expects())
-  end
-  local present = util.set(labels)
-  local classes, number = number_classes(self.classes, labels)
-  for _, label in ipairs(util.keys(number)) do
-    if not present[label] then
-      util.fail("dataset %s: no folder '%s' in %s", self.name, label, root)
-    end
-    walk(self, util.join(root, label), label, number[label], items, 1)
-  end
-  return items, classes
-end
-
--- ---- layout "csv": a manifest with a header; paths are relative to it ----
-
-local csv = {}
-
-function csv.expects(self)
-  return ("a manifest with the columns %s and %s"):format(self.path_column, self.label_column)
-end
-
-local function find_column(header, name, file)
-  for i, column in ipairs(header) do
-    if column == name then return i end
-  end
-  util.fail("%s:%d: no column '%s' (there are %s)", file, header.line, name,
-            table.concat(header, ", "))
-end
-
-function csv.load(self, file)
-  local rows, fault = core.csv(file, self.delimiter)
-  if not rows then util.fail("%s", fault) end
-  if #rows == 0 then util.fail("%s:1: no header (expected: %s)", file, csv.expects(self)) end
-  local header = table.remove(rows, 1)
-  local path_at = find_column(header, self.path_column, file)
-  local label_at = find_column(header, self.label_column, file)
-  local found, seen = {}, {}
-  for _, row in ipairs(rows) do
-    if #row ~= #header then
-      util.fail("%s:%d: %d fields, where the header has %d", file, row.line, #row, #header)
-    end
-    local label = row[label_at]
-    if not seen[label] then
-      seen[label] = true
-      found[#found + 1] = label
-    end
-  end
-  local classes, number = number_classes(self.classes, found)
-  local items, lines = {}, {}
-  local root = util.directory(file)
-  for _, row in ipairs(rows) do
-    local path, label = row[path_at], row[label_at]
-    local class = number[label]
-    if not class and self.classes and label:find("^%d+$") and classes[label + 1] then
-      class = math.tointeger(label) + 1 -- numbers count from 0, as everywhere outside Lua
-    end
-    if not class or label == "" then
-      util.fail("%s:%d: the label '%s' is no class (there are %s)", file, row.line, label,
-                util.count(#classes, "class", "classes"))
-    end
-    if path == "" then util.fail("%s:%d: an empty path", file, row.line) end
-    if lines[path] then
-      util.fail("%s:%d: '%s' stands in line %d already", file, row.line, path, lines[path])
-    end
-    lines[path] = row.line
-    items[#items + 1] = { id = path, label = class, path = util.join(root, path) }
-  end
-  return items, classes
-end
-
--- ---- layout "idx": MNIST's files, plain or gzip-compressed ----
-
-local idx = {}
-
-function idx.expects(self)
-  local files = self.splits[self.split]
-  return ("%s and %s"):format(files.images, files.labels)
-end
-
-local function read_idx(self, root, name, rank)
-  local path = util.join(root, name)
-  if not core.kind(path) then -- unpacked, where the table says packed
-    path = path:match("^(.*)%.gz$") or path
-  end
-  local shape, bytes = core.idx(path)
-  if not shape then
-    util.fail("dataset %s: %s (expected in %s: %s)", self.name, bytes, root, idx.expects(self))
-  end
-  if #shape ~= rank then
-    util.fail("%s: has %d dimensions, not %d", path, #shape, rank)
-  end
-  return shape, bytes, path
-end
-
-function idx.load(self, root)
-  local files = self.splits[self.split]
-  local shape, pixels = read_idx(self, root, files.images, 3)
-  local count, labels, labels_path = read_idx(self, root, files.labels, 1)
-  if count[1] ~= shape[1] then
-    util.fail("%s: %d labels for %d pictures", labels_path, count[1], shape[1])
-  end
-  local items, size = {}, shape[2] * shape[3]
-  for i = 1, shape[1] do
-    local label = labels:byte(i) + 1
-    if not self.classes[label] then
-      util.fail("%s: item %d: the label %d is no class (there are %d)", labels_path, i - 1,
-                label - 1, #self.classes)
-    end
-    items[i] = { id = ("%s/%05d"):format(self.split, i - 1), label = label,
-                 at = (i - 1) * size }
-  end
-  self.pixels = { bytes = pixels, width = shape[3], height = shape[2], size = size }
-  return items, self.classes
-end
-
--- ---- items of the user's own ----
-
-local own = {}
-
-function own.expects() return "what its items say" end
-
-function own.load(self, root)
-  local given = self.items
-  if type(given) == "function" then given = given(root, self.split) end
-  if type(given) ~= "table" then util.fail("dataset %s: items is no list", self.name) end
-  local found, seen = {}, {}
-  for i, item in ipairs(given) do
-    if type(item) ~= "table" or not (item.path or item.image) then
-      util.fail("dataset %s: item %d has neither path nor image", self.name, i)
-    end
-    if type(item.label) == "string" and not seen[item.label] then
-      seen[item.label] = true
-      found[#found + 1] = item.label
-    end
-  end
-  local classes, number = number_classes(self.classes, found)
-  local items = {}
-  for i, item in ipairs(given) do
-    local class = math.type(item.label) == "integer" and item.label or number[item.label]
-    if not classes[class] then
-      util.fail("dataset %s: item %d: the label '%s' is no class", self.name, i,
-                tostring(item.label))
-    end
-    items[i] = util.copy(item, { id = tostring(item.id or item.path or i), label = class,
-                                 path = item.path and util.join(root or "", item.path) })
-  end
-  return items, classes
-end
-
-local LAYOUTS = { folders = folders, csv = csv, idx = idx, own = own }
-
 -- ---- all layouts ----
 
 function Dataset:excludes(id)
-  for _, pattern in ipairs(self.exclude or {}) do
+  for _, pattern in ipairs(self.exclude) do
     if id:find(pattern) then return true end
   end
   return false
@@ -277,6 +51,16 @@ local function choose_split(self)
     return
   end
   local there = util.keys(splits)
+  for name, part in pairs(splits) do
+    local is_pair = type(part) == "table" and type(part.images) == "string" and
+                    type(part.labels) == "string"
+    if type(name) ~= "string" or self.layout == "idx" and not is_pair or
+       LAYOUTS[self.layout].is_text and type(part) ~= "string" then
+      util.fail("dataset %s: splits: %s must be %s", self.name, util.show(name),
+                self.layout == "idx" and "{ images = FILE, labels = FILE }" or
+                "a name and its " .. (self.layout == "csv" and "manifest" or "folder"))
+    end
+  end
   self.split = self.split or there[2] == nil and there[1] or nil
   if not self.split or not splits[self.split] then
     util.fail("dataset %s: %s (there are %s)", self.name, self.split and
@@ -299,11 +83,6 @@ local function check_items(self)
   if #self.items == 0 then
     util.fail("dataset %s: no pictures in %s (expected: %s)", self.name, self.root or "it",
               LAYOUTS[self.layout].expects(self))
-  end
-  for i, class in ipairs(self.classes) do
-    if type(class) ~= "string" or class == "" then
-      util.fail("dataset %s: the name of class %d is no text", self.name, i)
-    end
   end
 end
 
@@ -343,35 +122,99 @@ local function default_name(self)
   return name:find("[^.]") and util.utf8(name) or self.layout
 end
 
--- clip.dataset(name | file | "folders:DIR" | "csv:FILE" | table[, options])
-local function dataset(what, options)
-  if getmetatable(what) == Dataset then return what end
-  local description = describe(what)
-  util.check_fields(description, FIELDS, "dataset")
-  util.check_fields(options or {}, FIELDS, "dataset")
-  local self = setmetatable(util.copy(description, options), Dataset)
-  self.layout = self.layout or self.items and "own"
+-- One string, or a list of them, as a list.
+local function strings(value, what)
+  if type(value) == "string" then return { value } end
+  if type(value) ~= "table" then util.fail("%s must be a list, not %s", what, util.show(value)) end
+  for i = 1, util.length(value, what) do
+    if type(value[i]) ~= "string" then util.fail("%s %d is no string", what, i) end
+  end
+  return value
+end
+
+local function check_type(value, kind, what)
+  if kind == "text" then return util.text(value, what) end
+  if kind == "path" then return util.path(value, what) end
+  if kind == "strings" then return strings(value, what) end
+  if type(value) ~= kind and not (kind == "items" and (type(value) == "table" or
+                                                       type(value) == "function")) then
+    util.fail("%s must be a %s, not %s", what, kind == "items" and "list or a function" or kind,
+              util.show(value))
+  end
+  return value
+end
+
+local function check_fields(self)
+  util.check_fields(self, FIELDS, "dataset")
+  local prefix = "dataset: "
+  if type(self.name) == "string" then prefix = ("dataset %s: "):format(self.name) end
+  for _, key in ipairs(util.keys(FIELDS)) do
+    if self[key] ~= nil then self[key] = check_type(self[key], FIELDS[key], prefix .. key) end
+  end
+  if self.layout and self.items then
+    util.fail("%sit has both a layout and items", prefix)
+  elseif not self.layout and not self.items then
+    util.fail('%sneeds layout = "folders", "csv" or "idx", or items', prefix)
+  end
+end
+
+local function without_dot(extension) return (extension:lower():gsub("^%.", "")) end
+
+-- What is not said, and what only a few values can be.
+local function fill_in(self)
+  self.layout = self.layout or "own"
   self.name = self.name or default_name(self)
-  if not LAYOUTS[self.layout] then
+  self.version, self.alpha = self.version or "", self.alpha or "drop"
+  if not LAYOUTS[self.layout] or self.layout == "own" and not self.items then
     util.fail("dataset %s: layout must be folders, csv or idx, or items be given", self.name)
   end
-  self.version = tostring(self.version or "")
-  self.alpha = self.alpha or "drop"
   if self.alpha ~= "drop" and self.alpha ~= "white" then
     util.fail("dataset %s: alpha must be \"drop\" or \"white\"", self.name)
   end
-  if self.layout == "idx" and not (self.splits and self.classes and self.classes[1]) then
-    util.fail("dataset %s: an idx dataset needs splits and a list of classes", self.name)
+  if self.layout == "idx" and not (self.splits and self.classes) then
+    util.fail("dataset %s: an idx dataset needs splits and classes", self.name)
   end
-  self.extensions = util.set(self.extensions or EXTENSIONS)
+  local extensions = {}
+  for i, extension in ipairs(self.extensions or EXTENSIONS) do
+    extensions[i] = without_dot(extension)
+  end
+  self.extensions = util.set(extensions)
+  self.captions = self.captions and self.captions:gsub("^%.", "") or nil
+  self.exclude = self.exclude or {}
+  for _, pattern in ipairs(self.exclude) do
+    local ok, fault = pcall(string.find, "", pattern)
+    if not ok then util.fail("dataset %s: exclude '%s': %s", self.name, pattern, fault) end
+  end
   self.path_column = self.path_column or "path"
   self.label_column = self.label_column or "label"
+  self.delimiter = self.delimiter or ","
+  if #self.delimiter ~= 1 or self.delimiter:find('["\r\n%z]') then
+    util.fail("dataset %s: delimiter must be one character", self.name)
+  end
+end
+
+-- clip.dataset(name | file | "folders:DIR" | "csv:FILE" | table[, options])
+local function dataset(what, options)
+  if getmetatable(what) == Dataset then
+    if options ~= nil then util.fail("dataset %s is open: options come too late", what.name) end
+    return what
+  end
+  local description = describe(what)
+  if options ~= nil then util.check_fields(options, FIELDS, "dataset") end
+  local self = util.copy(description, options)
+  check_fields(self)
+  setmetatable(self, Dataset)
+  fill_in(self)
   choose_split(self)
   return load(self)
 end
 
 -- What model:encode_image takes for an item.
 function Dataset:picture(item)
+  if getmetatable(self) ~= Dataset or type(item) ~= "table" or
+     not (item.path or item.image or self.pixels and item.at) then
+    util.fail("dataset:picture needs an item of the dataset, not %s", util.show(item))
+  end
   if item.path or item.image then return item.path or item.image end
   local p = self.pixels
   return { width = p.width, height = p.height, channels = 1,

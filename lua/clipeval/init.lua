@@ -2,9 +2,10 @@
 local core = require "clipeval.core"
 local util = require "clipeval.util"
 
+local PICTURE = util.set { "width", "height", "channels", "pixels" }
+
 local clip = {
   version = core.about().version,
-  image = core.image,
   matrix = core.matrix,
   dataset = require "clipeval.dataset",
   prompts = require "clipeval.prompts",
@@ -13,6 +14,19 @@ local clip = {
   json = core.json_decode,
   sha256 = core.sha256,
 }
+
+-- A decoded picture, or nil and what is wrong with the file.
+function clip.image(picture, options)
+  if type(picture) == "table" then
+    util.check_fields(picture, PICTURE, "image")
+  elseif picture == nil then
+    util.fail("image: needs a path or pixels: string expected, got nil")
+  else
+    util.path(picture, "image: the path")
+  end
+  if options ~= nil then util.check_fields(options, { alpha = true }, "image: options") end
+  return core.image(picture, options)
+end
 
 local function embedded_models()
   local names, is_directory = core.list(core.share .. "/models")
@@ -25,9 +39,7 @@ end
 
 -- A model by its directory, or by the name of an embedded one; nil: "pocket".
 function clip.model(name)
-  if name ~= nil and type(name) ~= "string" then
-    util.fail("model: needs a directory or a name, not a %s", type(name))
-  end
+  util.path(name, "model: a directory or a name")
   local path = name
   if not name or not (name:find("/", 1, true) or core.kind(name)) then
     path = ("%s/models/%s"):format(core.share, name or "pocket")

@@ -17,15 +17,71 @@ local function find_script(name)
             core.share, table.concat(util.list("eval"), ", "))
 end
 
--- The result or the list of results that a script returned; {} for anything else.
-local function as_results(value)
-  local is_result = require "clipeval.zeroshot".is_result
-  if is_result(value) then return { value } end
-  local results = {}
-  for _, item in ipairs(type(value) == "table" and value or {}) do
-    if is_result(item) then results[#results + 1] = item end
+-- Adds the results in what a script returned, at any depth of lists and maps, each once.
+local function collect(value, results, seen)
+  if type(value) ~= "table" or seen[value] then return end
+  seen[value] = true
+  if require "clipeval.zeroshot".is_result(value) then
+    results[#results + 1] = value
+    return
+  end
+  local keys = {}
+  for key in next, value do
+    if type(key) == "string" or type(key) == "number" then keys[#keys + 1] = key end
+  end
+  table.sort(keys, function(a, b)
+    if type(a) == type(b) then return a < b end
+    return type(a) == "number"
+  end)
+  for _, key in ipairs(keys) do collect(rawget(value, key), results, seen) end
+end
+
+-- What is to be written, given what the script returned: the results among it; where there
+-- are none, all that was evaluated.
+local function choose_results(returned)
+  local results, seen, left = {}, {}, 0
+  for i = 1, returned.n do collect(returned[i], results, seen) end
+  if #results == 0 then return table.move(session.finished, 1, #session.finished, 1, {}) end
+  for _, result in ipairs(session.finished) do left = left + (seen[result] and 0 or 1) end
+  if left > 0 then
+    util.warn("%s not returned by the script and not written", util.count(left, "evaluation"))
   end
   return results
+end
+
+-- Makes `arg` a view of session.settings that notes in `read` what the script asks for.
+local function watch_arg(read)
+  local settings, view = session.settings, {}
+  function view.__index(_, key)
+    read[key] = true
+    return settings[key]
+  end
+  function view.__newindex(_, key, value)
+    if key == "out" and util.path(value, "arg.out") then
+      local ok, fault = require "clipeval.report".check_out(value)
+      if not ok then util.fail("arg.out: %s", fault) end
+    end
+    settings[key] = value
+  end
+  function view.__pairs()
+    for key in next, settings do read[key] = true end
+    return next, settings
+  end
+  arg = setmetatable({}, view)
+end
+
+-- Options that the script did not ask for: most likely they are misspelt.
+local function warn_of_unread(read)
+  local ours = util.set { "0", "out", "limit", "seed", "threads", "precision", "quiet" }
+  local unread = {}
+  for _, key in ipairs(util.keys(session.options)) do
+    if not ours[key] and not read[key] then
+      unread[#unread + 1] = (key == "model" or key == "data") and "--" .. key or "-o " .. key
+    end
+  end
+  if #unread > 0 then
+    util.warn("%s does not read %s", util.basename(session.script), table.concat(unread, ", "))
+  end
 end
 
 -- The run directory, or nil and a message. A signal waits: half a run is none.
@@ -49,7 +105,11 @@ function program.run()
   session.script, session.script_sha256 = path, core.sha256_file(path)
   session.started = os.date("!%Y-%m-%dT%H:%M:%SZ")
   package.path = util.directory(path) .. "/?.lua;" .. package.path
-  local results = as_results(chunk())
+  session.options, session.settings = arg, util.copy(arg)
+  local read = {}
+  watch_arg(read)
+  local results = choose_results(table.pack(chunk()))
+  warn_of_unread(read)
   if #results == 0 then return 0 end
   local out
   out, fault = write(results) -- before the table: nobody may be left to read that

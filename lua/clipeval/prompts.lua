@@ -19,11 +19,18 @@ local function check_template(template, name)
 end
 
 local function new(t, fallback_name)
-  local templates = t.templates or t
-  if t.templates then util.check_fields(t, FIELDS, "prompts") end
-  local self = { name = t.name or fallback_name or "custom", about = t.about,
-                 version = tostring(t.version or ""), templates = {} }
-  if type(templates) ~= "table" or #templates == 0 then
+  local templates = t
+  if t.templates ~= nil then
+    util.check_fields(t, FIELDS, "prompts")
+    templates = t.templates
+  end
+  local self = { name = util.text(t.name, "prompts: name") or fallback_name or "custom",
+                 version = util.text(t.version, "prompts: version") or "", about = t.about,
+                 templates = {} }
+  local count = type(templates) == "table" and
+                util.length(templates, ("prompts %s: template"):format(self.name),
+                            templates == t and FIELDS)
+  if not count or count == 0 then
     util.fail("prompts %s: needs a list of templates", self.name)
   end
   for i, template in ipairs(templates) do
@@ -62,46 +69,60 @@ function Prompts:__tostring()
   return ("prompts %s (%s)"):format(self.name, util.count(#self.templates, "template"))
 end
 
--- The texts for one class, template by template; a function may give one text or a list.
-function Prompts:texts(class)
-  local texts = {}
-  for _, template in ipairs(self.templates) do
-    if type(template) == "string" then
-      texts[#texts + 1] = template:gsub("{c?}", function() return class end)
-    else
-      local made = template(class)
-      for _, text in ipairs(type(made) == "table" and made or { made }) do
-        if type(text) ~= "string" then
-          util.fail("prompts %s: a function gave a %s for '%s'", self.name, type(text), class)
-        end
-        texts[#texts + 1] = text
-      end
+-- The texts that one template makes of a class; a function may give one text or a list.
+local function fill(self, template, class)
+  if type(template) == "string" then
+    return { (template:gsub("{c?}", function() return class end)) }
+  end
+  local made = template(class)
+  if type(made) ~= "table" then made = { made } end
+  local count = util.length(made, ("prompts %s: of what a function gave for '%s', text"):format(
+                            self.name, class))
+  for i = 1, count do
+    if type(made[i]) ~= "string" then
+      util.fail("prompts %s: a function gave a %s for '%s'", self.name, type(made[i]), class)
     end
   end
-  if #texts == 0 then util.fail("prompts %s: no text for '%s'", self.name, class) end
-  return texts
+  return made
 end
 
--- All texts of a list of classes, where each class's begin, and the hash of them all.
-function Prompts:render(classes)
-  local texts, first = {}, {}
-  for i, class in ipairs(classes) do
-    first[i] = #texts + 1
-    for _, text in ipairs(self:texts(class)) do texts[#texts + 1] = text end
+-- The texts for one class, template by template; and lists of them, one a template.
+function Prompts:texts(class)
+  if getmetatable(self) ~= Prompts or type(class) ~= "string" then
+    util.fail("prompts:texts needs a class name, not %s", util.show(class))
   end
-  first[#classes + 1] = #texts + 1
-  return texts, first, core.sha256(table.concat(texts, "\n"))
+  local texts, parts = {}, {}
+  for i, template in ipairs(self.templates) do
+    parts[i] = fill(self, template, class)
+    table.move(parts[i], 1, #parts[i], #texts + 1, texts)
+  end
+  if #texts == 0 then util.fail("prompts %s: no text for '%s'", self.name, class) end
+  return texts, parts
 end
 
--- Templates as run.json shows them: a function by what it makes of a class.
-function Prompts:describe(class)
+-- Templates as run.json shows them: a function by what it made of a class.
+local function describe(self, class, parts)
   local list = {}
   for i, template in ipairs(self.templates) do
-    local made = type(template) == "function" and template(class)
-    if type(made) == "table" then made = made[1] end
-    list[i] = made and ("function: %s -> %s"):format(class, tostring(made)) or template
+    list[i] = type(template) == "string" and template or
+              ("function: %s -> %s"):format(class, parts[i][1] or "nothing")
   end
   return list
+end
+
+-- All texts of a list of classes, where each class's begin, and what defines them: for
+-- run.json, since a function need not give the same text twice.
+function Prompts:render(classes)
+  local texts, first, shown = {}, {}, nil
+  for i, class in ipairs(classes) do
+    local own, parts = self:texts(class)
+    shown = shown or describe(self, class, parts)
+    first[i] = #texts + 1
+    table.move(own, 1, #own, #texts + 1, texts)
+  end
+  first[#classes + 1] = #texts + 1
+  return texts, first, { name = self.name, version = self.version, templates = shown,
+                         texts = #texts, sha256 = core.sha256(table.concat(texts, "\n")) }
 end
 
 return prompts

@@ -19,7 +19,7 @@ end
 
 -- runs/SCRIPT-MODEL-N with the first N that is free.
 local function default_out(results)
-  local stem = ("runs/%s-%s-"):format(util.stem(session.script), results[1].model.name)
+  local stem = ("runs/%s-%s-"):format(util.stem(session.script), results[1].about.model.name)
   local n = 1
   while core.kind(stem .. n) do n = n + 1 end
   return stem .. n
@@ -62,10 +62,10 @@ local function write_report(directory, results)
                     "n" }
   return write_csv(directory, "report.csv", columns, function(row)
     for _, r in ipairs(results) do
+      local model, data, prompts = r.about.model, r.about.dataset, r.about.prompts
       local function line(metric, value, low, high, n)
-        row(r.model.name, r.model:sha256(), PRECISION, r.dataset.name,
-            dataset_version(r.dataset), r.dataset.split, r.task, r.prompts.name,
-            r.prompts_sha256, metric, value, low, high, n)
+        row(model.name, model.sha256, PRECISION, data.name, dataset_version(data), data.split,
+            r.task, prompts.name, prompts.sha256, metric, value, low, high, n)
       end
       for _, m in ipairs(r.metrics or {}) do
         line(m.metric, m.value, m.ci_low, m.ci_high, m.n)
@@ -109,16 +109,8 @@ local function describe(r)
   return {
     task = r.task,
     finished = r.metrics ~= nil,
-    model = util.copy(r.model.info, { sha256 = r.model:sha256(), precision = PRECISION }),
-    dataset = {
-      name = r.dataset.name, version = r.dataset.version, split = r.dataset.split,
-      root = r.dataset.root or "", alpha = r.dataset.alpha, items = #r.dataset.items,
-      classes = r.classes, duplicate_classes = r.duplicate_classes,
-    },
-    prompts = {
-      name = r.prompts.name, version = r.prompts.version, sha256 = r.prompts_sha256,
-      templates = r.prompts:describe(r.classes[1]), texts = r.texts,
-    },
+    model = util.copy(r.about.model, { precision = PRECISION }),
+    dataset = r.about.dataset, prompts = r.about.prompts,
     limit = r.limit, seed = r.seed, n = r.n, metrics = metrics,
     counts = { ties = r.ties, truncated_texts = r.truncated_texts, unreadable = #r.problems },
   }
@@ -127,8 +119,8 @@ end
 local function write_json(directory, results, interrupted)
   local evaluations, options = {}, {}
   for i, r in ipairs(results) do evaluations[i] = describe(r) end
-  for key, value in pairs(arg) do
-    if type(key) == "string" and type(value) ~= "table" then options[key] = value end
+  for key, value in pairs(session.options) do
+    if type(key) == "string" then options[key] = value end -- not [0], the script
   end
   local about = core.about()
   local text = util.json {
@@ -172,21 +164,39 @@ local function write_files(directory, results, interrupted)
   return true
 end
 
--- Writes the run directory of a list of results; returns its path, or nil and a message.
-function report.write(results, interrupted)
-  os.setlocale("C") -- a script may have changed how numbers are written
-  local out = type(arg) == "table" and arg.out or default_out(results)
+-- Returns `out`, or nil, a message, and where the files are when only the name was taken.
+local function write_directory(out, results, interrupted)
   local directory, fault = core.directory(out)
   if not directory then return nil, fault end
-  local ok
-  ok, fault = write_files(directory:path(), results, interrupted or false)
+  local temporary, ok = directory:path(), nil
+  ok, fault = write_files(temporary, results, interrupted or false)
   if ok then
     ok, fault = directory:commit()
   else
     directory:close()
     fault = out .. ": " .. fault
   end
-  return ok and out, fault
+  return ok and out, fault, temporary
+end
+
+-- Writes the run directory of a list of results; returns its path, or nil and a message.
+function report.write(results, interrupted)
+  os.setlocale("C") -- a script may have changed how numbers are written
+  local out, fault, temporary
+  if session.settings.out then
+    out, fault = write_directory(session.settings.out, results, interrupted)
+    return out, fault
+  end
+  local wanted
+  repeat -- another run may take the name in between
+    wanted = default_out(results)
+    if temporary and core.kind(temporary) then
+      out, fault = os.rename(temporary, wanted) and wanted, fault
+    else
+      out, fault, temporary = write_directory(wanted, results, interrupted)
+    end
+  until out or not core.kind(wanted)
+  return out, fault
 end
 
 return report

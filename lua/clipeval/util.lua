@@ -4,18 +4,25 @@ local session = require "clipeval.session"
 
 local util = {}
 
--- Raises `message` with the script's own file and line in front.
+-- Raises `message` with the script's own file and line in front; with the script's name where
+-- its call has left no line (`return clip.zeroshot {...}` is a tail call).
 function util.fail(format, ...)
   local message = select("#", ...) > 0 and format:format(...) or format
+  local place = session.script
   for level = 2, 64 do
     local info = debug.getinfo(level, "Sl")
     if not info then break end
     if info.source:sub(1, 1) == "@" and info.currentline > 0 then
-      message = ("%s:%d: %s"):format(info.short_src, info.currentline, message)
+      place = ("%s:%d"):format(info.short_src, info.currentline)
       break
     end
   end
-  error(message, 0)
+  error(place and place .. ": " .. message or message, 0)
+end
+
+-- One line on stderr, whatever --quiet says: the figures depend on what it tells.
+function util.warn(format, ...)
+  io.stderr:write("clipeval: ", (format:format(...):gsub("%c", "?")), "\n")
 end
 
 -- Raises what ends the program with `code` and one line.
@@ -23,15 +30,61 @@ function util.quit(code, format, ...)
   core.quit(code, format:format(...))
 end
 
+-- ---- what scripts hand over ----
+
+-- A value for a message: never an address.
+function util.show(value)
+  local kind = type(value)
+  if kind == "string" then return "'" .. value .. "'" end
+  return (kind == "number" or kind == "boolean" or kind == "nil") and tostring(value) or
+         "a " .. kind
+end
+
 -- Checks that `t` has no other fields than those of the set `known`: a misspelt option is
 -- an error, not silence.
 function util.check_fields(t, known, what)
+  if type(t) ~= "table" then util.fail("%s must be a table, not %s", what, util.show(t)) end
   for key in pairs(t) do
     if not known[key] then
-      util.fail("%s: unknown field '%s' (there are %s)", what, tostring(key),
+      util.fail("%s: unknown field %s (there are %s)", what, util.show(key),
                 table.concat(util.keys(known), ", "))
     end
   end
+end
+
+-- The length of the list `t`. A hole raises: it is a name that was misspelt, and all that
+-- follows it would be lost. So does any other key that is not in the set `known`.
+function util.length(t, what, known)
+  local last = 0
+  for key in pairs(t) do
+    if math.type(key) == "integer" and key >= 1 then
+      last = math.max(last, key)
+    elseif not (known and known[key]) then
+      util.fail("%s: %s has no place in a list", what, util.show(key))
+    end
+  end
+  for i = 1, last do
+    if t[i] == nil then util.fail("%s %d is nil", what, i) end
+  end
+  return last
+end
+
+-- A name or version as text; nil stays.
+function util.text(value, what)
+  if value == nil or type(value) == "string" then return value end
+  if type(value) ~= "number" then
+    util.fail("%s must be a string or a number, not %s", what, util.show(value))
+  end
+  return tostring(value)
+end
+
+-- A path, or a name that becomes part of one; nil stays.
+function util.path(value, what)
+  if value ~= nil and type(value) ~= "string" then
+    util.fail("%s must be a string, not %s", what, util.show(value))
+  end
+  if value and value:find("\0", 1, true) then util.fail("%s holds a NUL byte", what) end
+  return value
 end
 
 function util.set(list)
@@ -79,6 +132,7 @@ end
 -- or ends in .lua (here, or beside the script), else one of the share directory; or nil and
 -- those that exist there.
 function util.find(kind, name)
+  util.path(name, kind .. ": the name")
   if name:find("/", 1, true) or name:find("%.lua$") then
     local beside = util.join(util.directory(session.script or ""), name)
     return not core.kind(name) and core.kind(beside) and beside or name

@@ -27,12 +27,14 @@ local function choose_metrics(given, class_count)
     if class_count <= 5 then table.remove(metrics, 2) end -- it could only be 100 %
     return metrics
   end
-  if type(given) ~= "table" then util.fail("zeroshot: metrics must be a list of names") end
+  if type(given) ~= "table" or util.length(given, "zeroshot: metric") == 0 then
+    util.fail("zeroshot: metrics must be a list of names")
+  end
   for _, metric in ipairs(given) do
     local k = type(metric) == "string" and rank_bound(metric)
     if not k and metric ~= "mean_per_class_recall" then
-      util.fail("zeroshot: no metric '%s' (there are acc@1, acc@5, ..., mean_per_class_recall)",
-                tostring(metric))
+      util.fail("zeroshot: no metric %s (there are acc@1, acc@5, ..., mean_per_class_recall)",
+                util.show(metric))
     end
     if k and k > class_count then
       util.fail("zeroshot: %s of %d classes means nothing", metric, class_count)
@@ -43,12 +45,12 @@ end
 
 local function choose_classes(given, data)
   if not given then return data.classes end
-  if type(given) ~= "table" or #given ~= #data.classes then
+  if type(given) ~= "table" or util.length(given, "zeroshot: class") ~= #data.classes then
     util.fail("zeroshot: classes must be a list of %d names, in the order of %s",
               #data.classes, data.name)
   end
   for i, name in ipairs(given) do
-    if type(name) ~= "string" then util.fail("zeroshot: class %d is no text", i) end
+    if type(name) ~= "string" or name == "" then util.fail("zeroshot: class %d is no text", i) end
   end
   return given
 end
@@ -76,11 +78,22 @@ local function duplicates(classes, data)
   for _, name in ipairs(util.keys(count)) do
     if count[name] > 1 then
       list[#list + 1] = name
-      io.stderr:write(("clipeval: dataset %s: %d classes are named '%s'\n"):format(data.name,
-                      count[name], name))
+      util.warn("dataset %s: %d classes are named '%s'", data.name, count[name], name)
     end
   end
   return list
+end
+
+-- What the report says of the model and the dataset, noted before anything is computed: by
+-- then the script may have closed or changed them.
+local function record(self)
+  local d = self.dataset
+  self.about = {
+    model = util.copy(self.model.info, { sha256 = self.model:sha256() }),
+    dataset = { name = d.name, version = d.version, split = d.split, root = d.root or "",
+                alpha = d.alpha, items = #d.items, classes = self.classes,
+                duplicate_classes = self.duplicate_classes },
+  }
 end
 
 local function prepare(spec)
@@ -92,7 +105,8 @@ local function prepare(spec)
   if type(spec.model) ~= "userdata" or not tostring(spec.model):find("^model ") then
     util.fail("zeroshot: model must come from clip.model")
   end
-  local settings = type(arg) == "table" and arg or {}
+  if tostring(spec.model) == "model (closed)" then util.fail("zeroshot: the model is closed") end
+  local settings = session.settings
   local self = { task = "zeroshot", model = spec.model, dataset = dataset(spec.dataset),
                  prompts = prompts(spec.prompts),
                  limit = whole(spec.limit or settings.limit, "limit", 1),
@@ -101,18 +115,19 @@ local function prepare(spec)
   self.metric_names = choose_metrics(spec.metrics, #self.classes)
   self.items = choose_items(self.dataset, self.limit, self.seed)
   self.duplicate_classes = duplicates(self.classes, self.dataset)
+  record(self)
   return self
 end
 
 -- ---- embeddings ----
 
 local function classifier(self)
-  local texts, first, hash = self.prompts:render(self.classes)
+  local texts, first, about = self.prompts:render(self.classes)
   local embeds, problems, truncated = self.model:encode_text(texts, { progress = "texts" })
   for i, fault in pairs(problems or {}) do
     util.fail("zeroshot: the text '%s': %s", util.utf8(texts[i]), fault)
   end
-  self.prompts_sha256, self.texts, self.truncated_texts = hash, #texts, 0
+  self.about.prompts, self.texts, self.truncated_texts = about, #texts, 0
   for _, cut in ipairs(truncated) do
     self.truncated_texts = self.truncated_texts + (cut and 1 or 0)
   end
@@ -159,6 +174,14 @@ local function keep_done(self)
   self.items, self.faults, self.embeds = items, faults, self.embeds:select(rows)
 end
 
+-- More than one in a hundred: a wrong path rather than a broken file.
+local function warn_of_problems(self)
+  local bad = #self.problems
+  if bad * 100 <= #self.items then return end
+  util.warn("dataset %s: %d of %s cannot be read (%s)", self.about.dataset.name, bad,
+            util.count(#self.items, "picture"), self.problems[1].problem)
+end
+
 local function score(self)
   local n = #self.items
   self.targets, self.ranks, self.predicted, self.scores, self.tied = {}, {}, {}, {}, {}
@@ -182,6 +205,7 @@ local function score(self)
       self.ties = self.ties + 1
     end
   end
+  warn_of_problems(self)
   self.n, self.embeds, self.faults, self.classifier = n, nil, nil, nil
   return self
 end
@@ -254,11 +278,12 @@ end
 local function percent(x) return ("%.2f"):format(100 * x) end
 
 function Result:__tostring()
+  local about = self.about
   local lines = {
-    ("%s (%s): %s, %s; model %s, prompts %s (%d)"):format(self.dataset.name,
-      self.dataset.split, util.count(self.n, "picture"),
-      util.count(#self.classes, "class", "classes"), self.model.name, self.prompts.name,
-      #self.prompts),
+    ("%s (%s): %s, %s; model %s, prompts %s (%d)"):format(about.dataset.name,
+      about.dataset.split, util.count(self.n, "picture"),
+      util.count(#self.classes, "class", "classes"), about.model.name, about.prompts.name,
+      #about.prompts.templates),
     ("  %-24s %8s %17s %9s %8s"):format("metric", "value", "95 % interval", "chance", "n"),
   }
   for _, m in ipairs(self.metrics) do

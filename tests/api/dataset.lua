@@ -132,6 +132,47 @@ tap.raises(function() clip.dataset { items = { { path = "a", label = "z", id = "
                                                { path = "b", label = "z", id = "1" } } } end,
            "the id '1' stands for two items", "an id twice")
 
+-- maps of classes, and labels that are numbers
+local numbered = tap.write("m/numbered.csv", "path,label\na,0\nb,1\nc,1\n")
+local function labels_with(path, classes)
+  return labels(clip.dataset("csv:" .. path, { classes = classes }))
+end
+tap.is(labels_with(numbered, { "cat", "dog" }), "cat dog dog", "numbers in a list count from 0")
+tap.is(labels_with(numbered, { [0] = "cat", [1] = "dog" }), "cat dog dog",
+       "a map with numbers has labels as the data has them")
+tap.is(labels_with(numbered, { ["0"] = "cat", ["1"] = "dog" }), "cat dog dog", "so has one of texts")
+local far = tap.write("m/far.csv", "path,label\na,7\nb,3\nc,07\n")
+tap.is(labels_with(far, { [3] = "cat", [7] = "dog" }), "dog cat dog", "wherever they begin")
+tap.raises(function() labels_with(far, { [3] = "cat", [8] = "dog" }) end, "the label '7' is no class",
+           "a number that is not in the map")
+tap.raises(function() labels_with(numbered, { a = "cat", b = "dog" }) end, "the label '0' is no class",
+           "a number is no place in a map")
+tap.raises(function() labels_with(numbered, { "cat", nil, "dog" }) end, "classes: class 2 is nil",
+           "a hole in the classes")
+tap.raises(function() labels_with(numbered, { "cat", b = "dog" }) end, "'b' has no place in a list",
+           "half a list")
+tap.raises(function() labels_with(numbered, { [0] = "cat", b = "dog" }) end, "a map whose keys",
+           "numbers and texts in one map")
+tap.raises(function() labels_with(numbered, { [0] = "cat", [1] = {} }) end, "class 1 is no text",
+           "a class without a name")
+local merged = clip.dataset("folders", { root = zeroshot .. "folders", classes = {
+  disc = "round", ring = "round", square = "angular" } })
+tap.is(table.concat(merged.classes, " ") .. " " .. #merged, "round angular 30",
+       "labels of one name are one class")
+tap.is(clip.dataset(table_of, { classes = { [0] = "lower", [1] = "upper" } }).classes[2], "upper",
+       "idx: a map with numbers")
+tap.is(labels(clip.dataset { items = { { path = "/a", label = 0 }, { path = "/b", label = 5 } },
+                             classes = { [0] = "none", [5] = "five" } }), "none five",
+       "items: labels as in the map")
+tap.raises(function() clip.dataset { items = { { path = "/a", label = 1 } } } end, "needs classes",
+           "a number without classes")
+
+-- links that lead back
+tap.shell("mkdir -p ring/a/b ring/c && touch ring/a/1.png ring/a/b/2.png ring/c/3.png && " ..
+          "ln -s .. ring/a/up && ln -s . ring/a/b/here && ln -s ../../c ring/a/b/c")
+tap.is(ids(clip.dataset("folders:" .. tap.directory() .. "/ring")),
+       "a/1.png a/b/2.png a/b/c/3.png c/3.png", "a link that leads back is not followed")
+
 -- names, files, and what goes wrong
 local file = tap.write("sets/birds.lua", 'return { layout = "folders", version = 3 }')
 local birds = clip.dataset(file, { root = zeroshot .. "folders", alpha = "white" })
@@ -160,6 +201,40 @@ tap.raises(function() clip.dataset("folders", { root = tree, split = "x" }) end,
            "a split of none")
 tap.raises(function() clip.dataset { layout = "tar", root = "/" } end, "layout must be",
            "an unknown layout")
+local function no(fields, message, name)
+  local spec = { layout = "folders", root = tree }
+  for key, value in pairs(fields) do spec[key] = value or nil end
+  tap.raises(function() clip.dataset(spec) end, message, name or message)
+end
+no({ layout = false }, 'dataset: needs layout = "folders"')
+no({ root = 5 }, "dataset: root must be a string, not 5")
+no({ classes = "x" }, "classes must be a table, not 'x'")
+no({ exclude = 5 }, "exclude must be a list, not 5")
+no({ exclude = { "%" } }, "exclude '%': malformed pattern")
+no({ extensions = { "png", nil, "jpg" } }, "extensions 2 is nil")
+no({ captions = 1 }, "captions must be a string, not 1")
+no({ delimiter = ";;" }, "delimiter must be one character")
+no({ delimiter = 1 }, "delimiter must be a string, not 1")
+no({ version = {} }, "version must be a string or a number, not a table")
+no({ items = {} }, "it has both a layout and items")
+no({ splits = { test = 1 } }, "splits: 'test' must be a name and its folder")
+no({ layout = "idx", classes = { "x" }, splits = { test = { images = "x" } } },
+   "splits: 'test' must be { images = FILE, labels = FILE }")
+no({ layout = "idx", classes = { "x" }, splits = { test = "x" } }, "splits: 'test' must be {")
+no({ layout = "own" }, "layout must be")
+no({ layout = false, items = { { path = 5, label = "x" } } }, "item 1: path must be a string, not 5")
+no({ layout = false, items = { { path = "a", label = "x", id = {} } } },
+   "item 1: id must be a string or a number, not a table")
+no({ layout = false, items = { { path = "a", label = {} } } }, "an integer, not a table")
+no({ layout = false, items = { { path = "a", label = "x" }, nil, { path = "b", label = "x" } } },
+   "item 2 is nil")
+no({ [print] = 1 }, "unknown field a function")
+tap.is(ids(clip.dataset("folders", { root = tree, extensions = ".PNG", exclude = "2" })), "b/1.PNG",
+       "one string for a list of one")
+bad_manifest("path,label,label\na,b,c\n", nil, "1: two columns 'label'", "a column twice")
+tap.raises(function() clip.dataset(birds, {}) end, "options come too late",
+           "options for an open dataset")
+tap.raises(function() birds:picture(1) end, "needs an item", "picture needs an item")
 tap.raises(function() clip.dataset(file, {}) end, "--data", "a file without a root asks for it")
 tap.raises(function() clip.dataset(tap.write("sets/bad.lua", "return {")) end, "bad.lua:1",
            "a file with a syntax error")

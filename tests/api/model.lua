@@ -69,7 +69,7 @@ tap.raises(function() clip.model("/nowhere/at/all") end, "/nowhere/at/all",
            "a missing directory is named")
 tap.raises(function() clip.model(golden .. "images") end, "golden/images",
            "a directory without a checkpoint is named")
-tap.raises(function() clip.model(42) end, "number", "a number is no model")
+tap.raises(function() clip.model(42) end, "must be a string", "a number is no model")
 tap.raises(function() pocket:encode_text { 1 } end, "text 1", "a number is no text")
 tap.raises(function() pocket:encode_image { {} } end, "width", "an empty table is no picture")
 tap.raises(function() pocket:encode_image { true } end, "picture 1", "a boolean is no picture")

@@ -38,6 +38,18 @@ tap.raises(function() clip.prompts { templates = { "{}" }, nmae = "x" } end, "nm
            "a misspelt field")
 tap.raises(function() clip.prompts { function() return 1 end }:texts "cat" end, "number",
            "a function that gives no text")
+tap.raises(function() clip.prompts { "a {}", nil, "b {}" } end, "prompts custom: template 2 is nil",
+           "a hole is a misspelt name")
+tap.raises(function() clip.prompts { name = "my", templates = { nil, "b {}" } } end,
+           "prompts my: template 1 is nil", "a hole at the start")
+tap.raises(function() clip.prompts { function(c) return { c, nil, c } end }:texts "cat" end,
+           "text 2 is nil", "a hole in what a function gives")
+tap.is(texts(clip.prompts { function(c) return c:gsub("_", " ") end }, "a_b"), "a b",
+       "only the first value of a function counts")
+tap.is(clip.prompts({ name = "mine", "{}" }).name, "mine", "a list may have a name")
+tap.raises(function() clip.prompts { "{}", mame = "x" } end, "'mame' has no place in a list",
+           "and nothing else")
+tap.raises(function() clip.prompts "{}".texts("cat") end, "needs a class name", "texts without self")
 tap.raises(function() clip.prompts "/nowhere/p.lua" end, "/nowhere/p.lua",
            "a missing file is named")
 tap.raises(function() clip.prompts(nil) end, "nil", "nil is no list")

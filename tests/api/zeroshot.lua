@@ -126,5 +126,17 @@ wrong({ metrics = { "acc@7" } }, "acc@7 of 6 classes", "more places than classes
 wrong({ classes = { "a" } }, "6 names", "too few class names")
 wrong({ limit = 0 }, "limit", "a limit of 0")
 wrong({ prompts = { function() return "\xff" end } }, "UTF-8", "a text that is not UTF-8")
+wrong({ metrics = { "acc@1", nil, "acc@2" } }, "zeroshot: metric 2 is nil", "a hole in metrics")
+wrong({ metrics = {} }, "metrics must be a list", "no metrics")
+wrong({ metrics = { print } }, "no metric a function", "a function is no metric")
+wrong({ classes = { "a", nil, "c", "d", "e", "f" } }, "zeroshot: class 2 is nil",
+      "a hole in classes")
+wrong({ prompts = { "a {}", nil, "b {}" } }, "prompts custom: template 2 is nil",
+      "a hole in prompts")
+wrong({ [print] = 1 }, "unknown field a function", "no address in a message")
 tap.raises(function() clip.zeroshot() end, "needs a table", "nothing")
+local closed = clip.model()
+closed:close()
+wrong({ model = closed }, "the model is closed", "a closed model")
 tap.done()
+os.exit(true, true) -- or all these evaluations would be written

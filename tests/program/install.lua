@@ -18,6 +18,9 @@ for _, file in ipairs { "eval/folders.lua", "datasets/fashion_mnist.lua", "promp
                         "library/clipeval.lua", "models/pocket/open_clip_model.safetensors" } do
   tap.ok(tap.exists(tap.directory() .. "/there/share/clipeval/" .. file), file)
 end
+for _, file in ipairs { "LICENSE", "LICENSE-clip-bpe" } do
+  tap.ok(tap.exists(tap.directory() .. "/there/share/doc/clipeval/" .. file), file)
+end
 tap.is(tap.shell("find there -name '*.py' | grep -c ."), 1, "no training scripts")
 code = tap.shell(installed .. " run --quiet folders.lua --limit 3 --data " ..
                  tap.quote(arg.source .. "/tests/golden/zeroshot/folders"))

@@ -14,10 +14,15 @@ local function read_run(name)
   return table.concat(texts, "\n---\n"), texts
 end
 
+-- stderr without the line that counts broken pictures.
+local function others(stderr)
+  return (stderr:gsub("clipeval: dataset [^\n]* cannot be read [^\n]*\n", ""))
+end
+
 local function run(name, ...)
   local code, stdout, stderr = tap.clipeval("run", "--quiet", "--out", name, ...)
   tap.is(code, 0, name .. ": exit code 0")
-  tap.is(stderr, "", name .. ": nothing on stderr")
+  tap.is(others(stderr), "", name .. ": nothing on stderr")
   return read_run(name)
 end
 
@@ -148,7 +153,7 @@ for name, line in pairs { gone = "{ %s; echo $? >code; } | true", closed = "%s >
   code, stdout, stderr = tap.shell(line:format(words))
   tap.is(tap.read(tap.directory() .. "/code"), "3\n", name .. " stdout: exit code 3")
   tap.has(stderr, "clipeval: standard output: ", name .. " stdout: told")
-  tap.is(select(2, stderr:gsub("\n", "")), 1, name .. " stdout: in one line")
+  tap.is(select(2, others(stderr):gsub("\n", "")), 1, name .. " stdout: in one line")
   tap.is(read_run(name), one, name .. " stdout: the run is written all the same")
 end
 
@@ -159,7 +164,7 @@ if tap.shell("mkdir small && mount -t tmpfs -o size=16k none small") == 0 then
   tap.shell("ls -A small > left; umount small")
   tap.is(code, 3, "a full disk: exit code 3")
   tap.has(stderr, "No space left", "a full disk: told")
-  tap.is(select(2, stderr:gsub("\n", "")), 1, "a full disk: in one line")
+  tap.is(select(2, others(stderr):gsub("\n", "")), 1, "a full disk: in one line")
   tap.is(tap.read(tap.directory() .. "/left"), "", "a full disk: nothing half-written is left")
   tap.has(stdout, "acc@1", "a full disk: the table was shown all the same")
 else
