@@ -11,7 +11,7 @@ local function signal(signals, script, ...)
   for _, word in ipairs { ... } do words[#words + 1] = tap.quote(word) end
   return tap.shell(([[rm -f ready; mkfifo ready
     %s >ready 2>err & pid=$!
-    exec 3<ready; read line <&3; sleep 0.5; %s
+    exec 3<ready; read line <&3; sleep 0.2; %s
     n=0; while kill -0 $pid 2>/dev/null && [ $n -lt 100 ]; do sleep 0.1; n=$((n+1)); done
     kill -KILL $pid 2>/dev/null
     wait $pid; code=$?; cat err; exit $code]]):format(table.concat(words, " "), signals))
@@ -100,7 +100,8 @@ tap.is(stdout, "clipeval: interrupted; what was finished is in twice\n",
 tap.is(tap.exists(tap.directory() .. "/twice/run.json"), true, "twice at once: the run is written")
 
 for name, number in pairs { TERM = 15, HUP = 1 } do
-  code, stdout = signal("kill -" .. name .. " $pid", KEEP, "--data", tree, "--out", name)
+  code, stdout = signal("kill -" .. name .. " $pid", EVALUATE .. READY .. "while true do end",
+                        "--data", tree, "--out", name)
   tap.is(code, 128 + number, "SIG" .. name .. ": exit code 128 + its number")
   tap.is(stdout, "clipeval: interrupted; what was finished is in " .. name .. "\n",
          "SIG" .. name .. ": what was finished is kept")
@@ -108,7 +109,7 @@ end
 
 -- where no Lua runs, the first Ctrl-C is not seen: the second one kills
 local began = os.time()
-code, stdout = signal("kill -INT $pid; sleep 1; kill -INT $pid", READY ..
+code, stdout = signal("kill -INT $pid; sleep 0.7; kill -INT $pid", READY ..
                       "string.find(('a'):rep(9999), ('.-'):rep(30) .. 'b')")
 tap.is(code, 130, "a second Ctrl-C ends a pattern that matches forever")
 tap.ok(stdout == "" and os.time() - began < 8, "at once", stdout)
