@@ -287,12 +287,24 @@ local own = {}
 
 function own.expects() return "what its items say" end
 
+-- An image of clip.image, or raw pixels.
+local function is_picture(image)
+  if type(image) ~= "table" then return tostring(image):find("^image ") ~= nil end
+  local width, height, channels = image.width, image.height, image.channels or 3
+  return math.type(width) == "integer" and math.type(height) == "integer" and
+         (channels == 1 or channels == 3) and type(image.pixels) == "string" and
+         #image.pixels == width * height * channels and #image.pixels > 0
+end
+
 local function check_own(self, item, i)
   local what = ("dataset %s: item %d"):format(self.name, i)
   if type(item) ~= "table" or item.path == nil and item.image == nil then
     util.fail("%s has neither path nor image", what)
   end
   util.path(item.path, what .. ": path")
+  if item.image ~= nil and not is_picture(item.image) then
+    util.fail("%s: image is neither an image nor width * height * channels pixels", what)
+  end
   util.text(item.id, what .. ": id")
   local kind = math.type(item.label) or type(item.label)
   if kind ~= "integer" and kind ~= "string" then

@@ -2,14 +2,25 @@
 -- The API of clipeval, for editors that read LuaCATS annotations (lua-language-server).
 --
 -- Two rules hold throughout. Misuse raises: a wrong argument, a model or dataset that cannot
--- be opened, a label that is no class; the message begins with the script's file and line.
+-- be opened, a list with a hole (a misspelt name is nil), a label that is no class; the
+-- message begins with the script's file and line, or with the file alone where the call is a
+-- tail call (`return clip.zeroshot {...}`).
 -- One picture that cannot be read does not: it is nil and a message, or an entry of
 -- `problems`. Numbers of rows, columns and classes count from 1, as everywhere in Lua;
--- coordinates of pixels count from 0.
+-- coordinates of pixels count from 0. Relative paths begin at the directory in which the
+-- program was started, unless said otherwise.
+--
+-- What a run writes: report.csv, classes.csv, predictions.csv, problems.csv and run.json. With
+-- several evaluations every CSV but report.csv begins with the column `evaluation`: its number
+-- in run.json's list. A run that was interrupted, or whose script raised, writes what was
+-- finished; of the evaluation that Ctrl-C cut short also the predictions and problems so far,
+-- but no figures (run.json: "interrupted": true, and "finished": false of that evaluation).
 
----What the program was given: options by name, and every `-o key=value` as a string.
+---What the program was given: options by name, and every `-o key=value` as a string. A script
+---may change it: `arg.limit = 100` holds for the evaluations that follow, `arg.out` for where
+---the run goes. `-o`, `--data` and `--model` that a script never reads are told on stderr.
 ---@class clip.Arg
----@field [0] string the script, as found
+---@field [0] string the script, as given
 ---@field model string? `--model`: a directory, or the name of an embedded model
 ---@field data string? `--data`
 ---@field out string? `--out`
@@ -197,7 +208,8 @@ function Matrix:close() end
 ---@field height integer
 local Image = {}
 
----Decodes a file (PNG, JPEG, WebP, GIF, BMP, PNM, TGA), or takes raw pixels.
+---Decodes a file (PNG, JPEG, WebP, GIF, BMP, PNM, TGA), or takes raw pixels. Other options than
+---alpha raise.
 ---@param picture string|clip.Pixels
 ---@param options? {alpha: "drop"|"white"}
 ---@return clip.Image?
@@ -226,31 +238,31 @@ function Image:close() end
 
 -- ---------------------------------------------------------------------------- datasets
 
----A dataset as a file of `datasets/` or your own script describes it.
+---A dataset as a file of `datasets/` or your own script describes it. Other fields raise.
 ---@class clip.DatasetTable
 ---@field name? string
 ---@field version? string|number
 ---@field about? string one line
----@field root? string where it lies; `--data` is for the script to pass on
+---@field root? string where it lies, from the current directory; `--data` is for the script to pass on
 ---@field source? string where it is usually had, for the message when it is missing
 ---@field layout? "folders"|"csv"|"idx" needed unless there are items
 ---@field split? string which of splits; needed where there are several
 ---@field splits? table<string, string|{images: string, labels: string}> folders: a folder below root; csv: a manifest; idx: two files
----@field classes? string[]|table<string, string> the class names in order; or a map from folder or label to class name, in the order of the sorted keys. Without it the folders or labels found are the classes, sorted
+---@field classes? string[]|table<string, string>|table<integer, string> a list: the class names in order, numbers in the data count from 0. A map: from folder or label, as the data has it, to class name (all keys strings, or all integers: {[3] = "cat", [7] = "dog"}); the order is that of the sorted keys, keys of one name are one class, and of folders only those in the map are read. Without it the folders or labels found are the classes, sorted
 ---@field alpha? "drop"|"white" "white" lays transparent pictures over white, and the report's dataset_version says so
----@field extensions? string[] folders: lower case, without the dot
----@field exclude? string[] folders: Lua patterns; a picture whose id matches one is left out
+---@field extensions? string|string[] folders: of the files that are read, in any case. A link that leads back to a folder above it is skipped, and told on stderr
+---@field exclude? string|string[] folders: Lua patterns; a picture whose id matches one is left out
 ---@field captions? string folders: the extension of a text file beside each picture; its first line is the item's caption, and pictures without one are left out
 ---@field path_column? string csv: "path" unless said
----@field label_column? string csv: "label" unless said. A label is a class name, or the number of one of `classes`, counting from 0
----@field delimiter? string csv: "," unless said
+---@field label_column? string csv: "label" unless said. A label is a class name, a key of a map of classes, or its number in a list of classes, counting from 0
+---@field delimiter? string csv: one character, "," unless said
 ---@field items? clip.ItemTable[]|fun(root: string, split: string): clip.ItemTable[] instead of a layout
 
 ---@class clip.ItemTable
----@field path? string relative to root
+---@field path? string relative to root (without a root: to the current directory)
 ---@field image? clip.Image|clip.Pixels instead of a path
----@field label string|integer a class name, or its number, counting from 1
----@field id? string unique; the path unless said
+---@field label string|integer a class name, or its number in a list of classes, counting from 1; of a map of classes one of its keys
+---@field id? string|number unique; the path unless said
 ---@field caption? string
 
 ---@class clip.Item
@@ -275,8 +287,9 @@ local Dataset = {}
 function Dataset:picture(item) end
 
 ---Opens a dataset: a name (see `clipeval list datasets`), a Lua file that returns a table
----(looked up here, then beside the script), "folders:DIR", "csv:FILE", or a table. Options go over the table's own fields. Raises,
----naming the file and the line, where it is missing or broken.
+---(looked up here, then beside the script), "folders:DIR", "csv:FILE", or a table. Options go
+---over the table's own fields; an open dataset takes none. Raises, naming the file and the
+---line, where it is missing or broken.
 ---@param what string|clip.DatasetTable|clip.Dataset
 ---@param options? clip.DatasetTable
 ---@return clip.Dataset
@@ -285,7 +298,7 @@ function clip.dataset(what, options) end
 -- ---------------------------------------------------------------------------- prompts
 
 ---A template is a text in which {} (or {c}) stands for the class name, or a function that
----makes one text, or a list of texts, of it.
+---makes one text, or a list of texts, of it; it is called once for each class.
 ---@alias clip.Template string|fun(class: string): string|string[]
 
 ---@class clip.PromptsTable
@@ -356,8 +369,12 @@ function clip.prompts(what) end
 
 ---Zero-shot classification: each class is the normalised mean of its texts' normalised
 ---embeddings; a picture's class is the one with the highest cosine, of equal ones the first.
----Evaluates at once. A script that returns the result, or a list of results, gets the table
----on stdout and the run directory.
+---Evaluates at once. The results that a script returns, as values or in lists and maps at any
+---depth, are shown on stdout and written to the run directory, in the order in which they are
+---found; of a script that returns none, all, in the order in which they were evaluated. What is
+---evaluated and not returned beside others is not written, and told on stderr. So are class
+---names that stand for several classes, and pictures that cannot be read, where they are more
+---than one in a hundred.
 ---@param evaluation clip.ZeroShot
 ---@return clip.Result
 function clip.zeroshot(evaluation) end

@@ -140,13 +140,14 @@ end
 tap.is(labels_with(numbered, { "cat", "dog" }), "cat dog dog", "numbers in a list count from 0")
 tap.is(labels_with(numbered, { [0] = "cat", [1] = "dog" }), "cat dog dog",
        "a map with numbers has labels as the data has them")
-tap.is(labels_with(numbered, { ["0"] = "cat", ["1"] = "dog" }), "cat dog dog", "so has one of texts")
+tap.is(labels_with(numbered, { ["0"] = "cat", ["1"] = "dog" }), "cat dog dog",
+       "so has one of texts")
 local far = tap.write("m/far.csv", "path,label\na,7\nb,3\nc,07\n")
 tap.is(labels_with(far, { [3] = "cat", [7] = "dog" }), "dog cat dog", "wherever they begin")
-tap.raises(function() labels_with(far, { [3] = "cat", [8] = "dog" }) end, "the label '7' is no class",
-           "a number that is not in the map")
-tap.raises(function() labels_with(numbered, { a = "cat", b = "dog" }) end, "the label '0' is no class",
-           "a number is no place in a map")
+tap.raises(function() labels_with(far, { [3] = "cat", [8] = "dog" }) end,
+           "the label '7' is no class", "a number that is not in the map")
+tap.raises(function() labels_with(numbered, { a = "cat", b = "dog" }) end,
+           "the label '0' is no class", "a number is no place in a map")
 tap.raises(function() labels_with(numbered, { "cat", nil, "dog" }) end, "classes: class 2 is nil",
            "a hole in the classes")
 tap.raises(function() labels_with(numbered, { "cat", b = "dog" }) end, "'b' has no place in a list",
@@ -222,10 +223,14 @@ no({ layout = "idx", classes = { "x" }, splits = { test = { images = "x" } } },
    "splits: 'test' must be { images = FILE, labels = FILE }")
 no({ layout = "idx", classes = { "x" }, splits = { test = "x" } }, "splits: 'test' must be {")
 no({ layout = "own" }, "layout must be")
-no({ layout = false, items = { { path = 5, label = "x" } } }, "item 1: path must be a string, not 5")
+no({ layout = false, items = { { path = 5, label = "x" } } },
+   "item 1: path must be a string, not 5")
 no({ layout = false, items = { { path = "a", label = "x", id = {} } } },
    "item 1: id must be a string or a number, not a table")
 no({ layout = false, items = { { path = "a", label = {} } } }, "an integer, not a table")
+for _, image in ipairs { 7, "a.png", {}, { width = 1, height = 1, pixels = "ab" } } do
+  no({ layout = false, items = { { image = image, label = "x" } } }, "item 1: image is neither")
+end
 no({ layout = false, items = { { path = "a", label = "x" }, nil, { path = "b", label = "x" } } },
    "item 2 is nil")
 no({ [print] = 1 }, "unknown field a function")

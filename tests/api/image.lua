@@ -41,7 +41,8 @@ tap.raises(function() clip.image { width = 1, height = 1, channels = 2, pixels =
 tap.raises(function() clip.image("a.png", { alpha = "black" }) end, "alpha", "an unknown alpha")
 tap.raises(function() clip.image("a.png", { alhpa = "drop" }) end, "unknown field 'alhpa'",
            "a misspelt option")
-tap.raises(function() clip.image("a.png", "white") end, "options must be a table", "options by name")
+tap.raises(function() clip.image("a.png", "white") end, "options must be a table",
+           "options by name")
 tap.raises(function() clip.image("a\0b.png") end, "NUL", "a path with a NUL byte")
 tap.raises(function() clip.image() end, "string expected", "no argument")
 tap.raises(function() rgb:pixel(1, 0) end, "outside", "a pixel outside")

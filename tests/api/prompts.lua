@@ -49,7 +49,8 @@ tap.is(texts(clip.prompts { function(c) return c:gsub("_", " ") end }, "a_b"), "
 tap.is(clip.prompts({ name = "mine", "{}" }).name, "mine", "a list may have a name")
 tap.raises(function() clip.prompts { "{}", mame = "x" } end, "'mame' has no place in a list",
            "and nothing else")
-tap.raises(function() clip.prompts "{}".texts("cat") end, "needs a class name", "texts without self")
+tap.raises(function() clip.prompts "{}".texts("cat") end, "needs a class name",
+           "texts without self")
 tap.raises(function() clip.prompts "/nowhere/p.lua" end, "/nowhere/p.lua",
            "a missing file is named")
 tap.raises(function() clip.prompts(nil) end, "nil", "nil is no list")
