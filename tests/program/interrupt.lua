@@ -51,7 +51,7 @@ tap.is(stdout, "clipeval: interrupted; what was finished is in between\n",
 tap.is(#clip.csv(tap.directory() .. "/between/predictions.csv"), 61,
        "after one evaluation: all of it")
 
-code, stdout = interrupt(EVALUATE .. [[
+code, stdout = signal("sleep 1.5; kill -INT $pid", EVALUATE .. [[
 local items, paths = {}, first.dataset.items
 for i = 1, 200000 do
   items[i] = { path = paths[i % 60 + 1].path, label = "x", id = ("%06d"):format(i) }
