@@ -11,9 +11,13 @@ Dataset.__name = "dataset"
 local FIELDS = {
   name = "text", version = "text", about = "string", root = "path", source = "string",
   layout = "string", splits = "table", split = "string", classes = "table", alpha = "string",
-  extensions = "strings", exclude = "strings", captions = "string", -- folders
-  path_column = "string", label_column = "string", delimiter = "string", -- csv
+  extensions = "strings", exclude = "strings", captions = "string",
+  path_column = "string", label_column = "string", delimiter = "string",
   items = "items",
+}
+local ONLY = { -- fields of one layout
+  extensions = "folders", exclude = "folders", captions = "folders",
+  path_column = "csv", label_column = "csv", delimiter = "csv",
 }
 
 -- What torchvision's ImageFolder takes, and what else we can decode.
@@ -149,7 +153,12 @@ local function check_fields(self)
   local prefix = "dataset: "
   if type(self.name) == "string" then prefix = ("dataset %s: "):format(self.name) end
   for _, key in ipairs(util.keys(FIELDS)) do
-    if self[key] ~= nil then self[key] = check_type(self[key], FIELDS[key], prefix .. key) end
+    if self[key] ~= nil then
+      self[key] = check_type(self[key], FIELDS[key], prefix .. key)
+      if ONLY[key] and self.layout ~= ONLY[key] then
+        util.fail("%s%s is for the layout %s only", prefix, key, ONLY[key])
+      end
+    end
   end
   if self.layout and self.items then
     util.fail("%sit has both a layout and items", prefix)

@@ -141,16 +141,21 @@ end
 -- Without what was found behind links that lead back, and with a line that tells of them.
 local function drop_skipped(self, items, skipped)
   if #skipped == 0 then return items end
-  local kept = {}
+  table.sort(skipped)
+  local kept, outer = {}, { skipped[1] }
+  for _, prefix in ipairs(skipped) do
+    local last = outer[#outer]
+    if prefix:sub(1, #last) ~= last then outer[#outer + 1] = prefix end
+  end
   for _, item in ipairs(items) do
     local behind = false
-    for _, prefix in ipairs(skipped) do
+    for _, prefix in ipairs(outer) do
       behind = behind or item.id:sub(1, #prefix) == prefix
     end
     if not behind then kept[#kept + 1] = item end
   end
   util.warn("dataset %s: %s is not read: a link that leads back, or too deep%s", self.name,
-            skipped[1], #skipped > 1 and (" (and %d more)"):format(#skipped - 1) or "")
+            outer[1], #outer > 1 and (" (and %d more)"):format(#outer - 1) or "")
   return kept
 end
 

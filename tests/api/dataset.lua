@@ -214,7 +214,7 @@ no({ exclude = 5 }, "exclude must be a list, not 5")
 no({ exclude = { "%" } }, "exclude '%': malformed pattern")
 no({ extensions = { "png", nil, "jpg" } }, "extensions 2 is nil")
 no({ captions = 1 }, "captions must be a string, not 1")
-no({ delimiter = ";;" }, "delimiter must be one character")
+no({ layout = "csv", delimiter = ";;" }, "delimiter must be one character")
 no({ delimiter = 1 }, "delimiter must be a string, not 1")
 no({ version = {} }, "version must be a string or a number, not a table")
 no({ items = {} }, "it has both a layout and items")
@@ -223,6 +223,8 @@ no({ layout = "idx", classes = { "x" }, splits = { test = { images = "x" } } },
    "splits: 'test' must be { images = FILE, labels = FILE }")
 no({ layout = "idx", classes = { "x" }, splits = { test = "x" } }, "splits: 'test' must be {")
 no({ layout = "own" }, "layout must be")
+no({ layout = "csv", exclude = "x" }, "exclude is for the layout folders only")
+no({ delimiter = ";" }, "delimiter is for the layout csv only")
 no({ layout = false, items = { { path = 5, label = "x" } } },
    "item 1: path must be a string, not 5")
 no({ layout = false, items = { { path = "a", label = "x", id = {} } } },
