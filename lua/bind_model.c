@@ -164,6 +164,22 @@ static void push_flags(lua_State *L, const batch *b, size_t offset) {
     }
 }
 
+/* A misspelt option would silently change what is measured. */
+static void check_options(lua_State *L) {
+    static const char *const known[] = {"threads",       "alpha",         "pixels",
+                                        "ids",           "partial",       "progress",
+                                        "progress_base", "progress_total"};
+    for (lua_pushnil(L); lua_next(L, 3); lua_pop(L, 1)) {
+        const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : NULL;
+        bool found = false;
+        for (size_t i = 0; key && i < sizeof known / sizeof *known; i++)
+            found = found || strcmp(key, known[i]) == 0;
+        if (!found)
+            luaL_error(L, "no option '%s' (there are threads, alpha, pixels, ids, partial)",
+                       key ? key : luaL_typename(L, -2));
+    }
+}
+
 /* Replaces the items at 2, a list or a single one, by a list of our own, which no script
  * can change while core borrows from what it holds; fills in the options at 3. */
 static size_t check_items(lua_State *L, bool is_single) {
@@ -185,6 +201,7 @@ static size_t check_items(lua_State *L, bool is_single) {
         lua_replace(L, 3);
     }
     luaL_checktype(L, 3, LUA_TTABLE);
+    check_options(L);
     return n;
 }
 

@@ -98,6 +98,7 @@ function Model:sha256() end
 ---@return boolean truncated the text was cut to the model's context
 function Model:tokenize(text) end
 
+---Options that are not named here raise.
 ---@class clip.EncodeOptions
 ---@field threads? integer workers; 0: one a core. Default: `--threads`
 ---@field progress? string label of a progress line on stderr; nil: none
@@ -130,7 +131,7 @@ function Model:encode_text(texts, options) end
 ---Embeddings, one row a picture, [n, embed_dim], not normalised.
 ---@param pictures clip.Picture|clip.Picture[]
 ---@param options? clip.ImageOptions
----@return clip.Matrix embeddings a row of NaN where a picture cannot be read
+---@return clip.Matrix embeddings a row of NaN where a picture cannot be read, or overflows
 ---@return table<integer, string>? problems by row; nil: none
 ---@return clip.Matrix? pixels [n, 3 * height * width], where asked for
 function Model:encode_image(pictures, options) end

@@ -116,6 +116,11 @@ end
 armed = false
 tap.is(calls, 40, "a finalizer cannot close what is in use")
 
+tap.raises(function() reference:encode_image({}, { alfa = "white" }) end, "no option 'alfa'",
+           "a misspelt option of encode_image raises")
+tap.raises(function() reference:encode_text("cat", { thread = 4 }) end, "no option 'thread'",
+           "a misspelt option of encode_text raises")
+
 reference:close()
 tap.raises(function() reference:encode_text "cat" end, "closed", "a closed model cannot be used")
 tap.is(tostring(reference), "model (closed)", "a closed model says so")
