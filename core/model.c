@@ -1,7 +1,6 @@
 #include "model.h"
 
 #include "config.h"
-#include "fs.h"
 #include "towers.h"
 
 #include <math.h>

@@ -31,8 +31,8 @@ typedef struct ce_text {
 typedef struct ce_item_status {
     bool done;      /* false: not reached (cancelled) */
     bool truncated; /* texts: cut to the context length */
-    char *problem; /* NULL, or one malloc'd line: the item could not be read; its row is NaN
-                    */
+    char *problem;  /* NULL, or one malloc'd line: it could not be read, or its embedding
+                       overflows; its row is NaN */
 } ce_item_status;
 
 typedef struct ce_pipeline_options {
