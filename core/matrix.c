@@ -78,7 +78,7 @@ static void pack_panels(float *out, const ce_matrix *b) {
     }
 }
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__) /* no ifuncs there */
 __attribute__((target_clones("avx2", "default")))
 #endif
 static void
