@@ -39,7 +39,7 @@ static const char *join(const char *directory, const char *name) {
     static char ring[4][600];
     static unsigned next;
     char *path = ring[next++ % 4];
-    snprintf(path, sizeof ring[0], "%s/%s", directory, name);
+    snprintf(path, sizeof ring[0], "%s/%s", directory ? directory : "", name);
     return path;
 }
 
