@@ -58,6 +58,16 @@ static int check_towers(ce_model *m, ce_error *err) {
     return result;
 }
 
+static void drop_tower(ce_model *m, ce_tower tower) {
+    if (tower == CE_IMAGE_TOWER && m->vision) {
+        m->vision->free(m->vision);
+        m->vision = NULL;
+    } else if (tower == CE_TEXT_TOWER && m->text) {
+        m->text->free(m->text);
+        m->text = NULL;
+    }
+}
+
 /* Loads a tower at the first call for it; the file is unmapped once both are in. */
 static int need_tower(ce_model *m, ce_tower tower, ce_error *err) {
     int result = CE_OK;
@@ -70,6 +80,8 @@ static int need_tower(ce_model *m, ce_tower tower, ce_error *err) {
                          : ce_text_gpt_open(&m->text, &m->config, m->weights, err);
         if (result == CE_OK)
             result = ce_weights_check_unchanged(m->weights, err);
+        if (result < 0)
+            drop_tower(m, tower); /* what was read may be of two files */
         if (m->vision && m->text)
             ce_weights_unmap(m->weights);
     }
@@ -169,10 +181,8 @@ int ce_model_open(ce_model **out, const char *path, ce_error *err) {
 void ce_model_free(ce_model *m) {
     if (!m)
         return;
-    if (m->vision)
-        m->vision->free(m->vision);
-    if (m->text)
-        m->text->free(m->text);
+    drop_tower(m, CE_IMAGE_TOWER);
+    drop_tower(m, CE_TEXT_TOWER);
     ce_tokenizer_free(m->tokenizer);
     ce_weights_free(m->weights);
     pthread_mutex_destroy(&m->lock);
