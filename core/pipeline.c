@@ -77,6 +77,20 @@ static int take_row(job *j, size_t i, const float *row, const char *name, ce_err
     return CE_OK;
 }
 
+/* Ends a chunk of `count` items from `first` on, of which `good` were encoded: row g of
+ * embeds [good, embed_dim] is that of item places[g]. */
+static int finish_chunk(job *j, size_t first, size_t count, const size_t *places,
+                        const float *embeds, size_t good, ce_error *err) {
+    size_t d = (size_t)ce_model_get_info(j->model)->embed_dim;
+    int result = CE_OK;
+    for (size_t g = 0; g < good && result == CE_OK; g++)
+        result = take_row(j, places[g], embeds + g * d,
+                          j->pictures ? j->pictures[places[g]].path : NULL, err);
+    for (size_t i = first; i < first + count; i++)
+        j->status[i].done = true;
+    return result;
+}
+
 static int load_pixels(const job *j, float *pixels, const ce_picture *p, ce_error *err) {
     ce_image image;
     int result = p->path ? ce_image_load(&image, p->path, p->alpha, err)
@@ -100,7 +114,7 @@ static int encode_picture_chunk(job *j, size_t first, size_t count, float *pixel
                                 float *embeds, ce_scratch *scratch, ce_error *err) {
     const ce_model_info *info = ce_model_get_info(j->model);
     size_t size = 3 * (size_t)info->image_width * (size_t)info->image_height;
-    size_t d = (size_t)info->embed_dim, good = 0, places[PICTURE_CHUNK], tried = 0;
+    size_t good = 0, places[PICTURE_CHUNK], tried = 0;
     for (; tried < count && !stop(j); tried++) {
         size_t i = first + tried;
         float *to = pixels + good * size;
@@ -123,20 +137,13 @@ static int encode_picture_chunk(job *j, size_t first, size_t count, float *pixel
         places[good++] = i;
     }
     int result = ce_model_encode_images(j->model, embeds, pixels, good, scratch, err);
-    if (result < 0)
-        return result;
-    for (size_t g = 0; g < good && result == CE_OK; g++)
-        result = take_row(j, places[g], embeds + g * d, j->pictures[places[g]].path, err);
-    for (size_t i = first; i < first + tried; i++)
-        j->status[i].done = true;
-    return result;
+    return result < 0 ? result : finish_chunk(j, first, tried, places, embeds, good, err);
 }
 
 static int encode_text_chunk(job *j, size_t first, size_t count, int32_t *ids,
                              float *embeds, ce_scratch *scratch, ce_error *err) {
     const ce_model_info *info = ce_model_get_info(j->model);
-    size_t context = (size_t)info->context, d = (size_t)info->embed_dim;
-    size_t good = 0, places[TEXT_CHUNK];
+    size_t context = (size_t)info->context, good = 0, places[TEXT_CHUNK];
     for (size_t i = first; i < first + count; i++) {
         ce_tokens tokens = {0};
         ce_error problem;
@@ -162,13 +169,7 @@ static int encode_text_chunk(job *j, size_t first, size_t count, int32_t *ids,
         places[good++] = i;
     }
     int result = ce_model_encode_tokens(j->model, embeds, ids, good, scratch, err);
-    if (result < 0)
-        return result;
-    for (size_t g = 0; g < good && result == CE_OK; g++)
-        result = take_row(j, places[g], embeds + g * d, NULL, err);
-    for (size_t i = first; i < first + count; i++)
-        j->status[i].done = true;
-    return result;
+    return result < 0 ? result : finish_chunk(j, first, count, places, embeds, good, err);
 }
 
 /* Claims chunks until none is left. */

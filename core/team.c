@@ -72,10 +72,6 @@ void ce_team_free(ce_team *t) {
     free(t);
 }
 
-size_t ce_team_members(const ce_team *t) {
-    return t->members;
-}
-
 void ce_team_run(ce_team *t, void (*part)(void *job, size_t member, size_t members),
                  void *job) {
     t->part = part;

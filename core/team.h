@@ -19,7 +19,6 @@ typedef struct ce_team ce_team;
 /* `members` with the caller, 2 .. 64. Fewer where no thread is to be had. */
 int ce_team_new(ce_team **out, size_t members, ce_error *err);
 void ce_team_free(ce_team *team);
-size_t ce_team_members(const ce_team *team);
 
 /* Returns when every member has done its part. Only the thread that made the team calls it.
  */

@@ -59,16 +59,16 @@ static int load_part(ce_linear *l, size_t first, size_t n, ce_weights *w, const 
 static int load_qkv(ce_linear *l, size_t width, ce_weights *w, const char *block,
                     const ce_block_names *names, ce_error *err) {
     ce_linear_init(l, 3 * width, width);
-    int result = CE_OK;
-    if (result == CE_OK && names->in_weight) {
+    if (names->in_weight) {
         char name[256];
         snprintf(name, sizeof name, "%s%s", block, names->in_weight);
-        result = ce_linear_set(l, 0, w, name, 3 * width, CE_ROWS_OUT, err);
+        int result = ce_linear_set(l, 0, w, name, 3 * width, CE_ROWS_OUT, err);
         if (result < 0)
             return result;
         snprintf(name, sizeof name, "%s%s", block, names->in_bias);
         return ce_linear_set_bias(l, 0, w, name, 3 * width, err);
     }
+    int result = CE_OK;
     const char *parts[] = {names->query, names->key, names->value};
     for (size_t i = 0; i < 3 && result == CE_OK; i++)
         result = load_part(l, i * width, width, w, block, parts[i], err);
@@ -78,8 +78,7 @@ static int load_qkv(ce_linear *l, size_t width, ce_weights *w, const char *block
 static int load_linear(ce_linear *l, size_t out, size_t in, ce_weights *w,
                        const char *block, const char *part, ce_error *err) {
     ce_linear_init(l, out, in);
-    int result = CE_OK;
-    return result < 0 ? result : load_part(l, 0, out, w, block, part, err);
+    return load_part(l, 0, out, w, block, part, err);
 }
 
 static int load_block(ce_block *b, const ce_transformer *t, ce_weights *w,

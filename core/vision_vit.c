@@ -136,9 +136,7 @@ static int load(vit *v, const ce_config *config, ce_weights *w, const vit_names 
     size_t class_shape[] = {width}, position_shape[] = {tokens(v), width};
     size_t patch_shape[] = {width, 3, patch, patch};
     ce_linear_init(&v->embed, width, 3 * patch * patch);
-    int result = CE_OK;
-    if (result == CE_OK)
-        result = ce_linear_set_shaped(&v->embed, 0, w, names->patches, 4, patch_shape, err);
+    int result = ce_linear_set_shaped(&v->embed, 0, w, names->patches, 4, patch_shape, err);
     if (result == CE_OK)
         result = ce_weights_take_floats(w, &v->class_token, names->class_token, 1,
                                         class_shape, err);

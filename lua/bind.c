@@ -52,6 +52,13 @@ void ce_lua_type(lua_State *L, const char *type, const luaL_Reg *methods,
     lua_pop(L, 1);
 }
 
+int ce_lua_index_methods(lua_State *L) {
+    luaL_getmetafield(L, 1, "methods");
+    lua_pushvalue(L, 2);
+    lua_gettable(L, -2);
+    return 1;
+}
+
 int ce_lua_field(lua_State *L, int index, const char *key) {
     index = lua_absindex(L, index);
     lua_pushstring(L, key);

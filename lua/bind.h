@@ -40,6 +40,9 @@ int ce_lua_interrupted(lua_State *L);                /* raises; the whole script
 void ce_lua_type(lua_State *L, const char *type, const luaL_Reg *methods,
                  const luaL_Reg *meta, lua_CFunction close);
 
+/* An __index for such a type, or the end of one: the method of this name, or nil. */
+int ce_lua_index_methods(lua_State *L);
+
 /* Pushes the table's own field and returns its type. No metamethods: a string that a table
  * does not hold is gone once it is popped, and a script that runs in the midst of a binding
  * could close what the binding works on. */

@@ -120,10 +120,8 @@ static int image_index(lua_State *L) {
         lua_pushinteger(L, image->width);
     else if (!strcmp(key, "height"))
         lua_pushinteger(L, image->height);
-    else {
-        luaL_getmetafield(L, 1, "methods");
-        lua_getfield(L, -1, key);
-    }
+    else
+        return ce_lua_index_methods(L);
     return 1;
 }
 

@@ -217,10 +217,8 @@ static int matrix_index(lua_State *L) {
         lua_pushinteger(L, (lua_Integer)m->rows);
     else if (!strcmp(key, "cols"))
         lua_pushinteger(L, (lua_Integer)m->cols);
-    else {
-        luaL_getmetafield(L, 1, "methods");
-        lua_getfield(L, -1, key);
-    }
+    else
+        return ce_lua_index_methods(L);
     return 1;
 }
 

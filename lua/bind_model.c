@@ -383,8 +383,8 @@ static void push_info(lua_State *L, const ce_model_info *info) {
 static int model_index(lua_State *L) {
     const char *key = luaL_checkstring(L, 2);
     luaL_checkudata(L, 1, TYPE);
-    luaL_getmetafield(L, 1, "methods");
-    if (lua_getfield(L, -1, key) != LUA_TNIL)
+    ce_lua_index_methods(L);
+    if (!lua_isnil(L, -1))
         return 1;
     const ce_model_info *info = ce_model_get_info(check_model(L, 1));
     if (!strcmp(key, "image_size")) {

@@ -208,13 +208,6 @@ static int tensors_close(lua_State *L) {
     return 0;
 }
 
-static int index_methods(lua_State *L) {
-    luaL_getmetafield(L, 1, "methods");
-    lua_pushvalue(L, 2);
-    lua_gettable(L, -2);
-    return 1;
-}
-
 static int tensors_tostring(lua_State *L) {
     luaL_checkudata(L, 1, TENSORS);
     lua_pushliteral(L, "tensor file");
@@ -231,13 +224,13 @@ static const luaL_Reg DIRECTORY_METHODS[] = {
     {"path", directory_path}, {"commit", directory_commit}, {NULL, NULL}};
 
 static const luaL_Reg DIRECTORY_META[] = {
-    {"__index", index_methods}, {"__tostring", directory_tostring}, {NULL, NULL}};
+    {"__index", ce_lua_index_methods}, {"__tostring", directory_tostring}, {NULL, NULL}};
 
 static const luaL_Reg TENSORS_METHODS[] = {
     {"write", tensors_write}, {"commit", tensors_commit}, {NULL, NULL}};
 
 static const luaL_Reg TENSORS_META[] = {
-    {"__index", index_methods}, {"__tostring", tensors_tostring}, {NULL, NULL}};
+    {"__index", ce_lua_index_methods}, {"__tostring", tensors_tostring}, {NULL, NULL}};
 
 int luaopen_clipeval_output(lua_State *L) {
     ce_lua_type(L, DIRECTORY, DIRECTORY_METHODS, DIRECTORY_META, directory_close);
