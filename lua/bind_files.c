@@ -34,14 +34,17 @@ static holder *new_holder(lua_State *L, void (*release)(void *what)) {
     return h;
 }
 
-/* core.kind(path) -> "directory", "file" (whatever else there is), nil */
+/* core.kind(path) -> "directory" or "file" (whatever else there is), and what tells it from
+ * every other, whichever way a path leads there | nil */
 static int kind(lua_State *L) {
     struct stat st;
-    if (stat(ce_lua_check_path(L, 1), &st) != 0)
+    if (stat(ce_lua_check_path(L, 1), &st) != 0) {
         lua_pushnil(L);
-    else
-        lua_pushstring(L, S_ISDIR(st.st_mode) ? "directory" : "file");
-    return 1;
+        return 1;
+    }
+    lua_pushstring(L, S_ISDIR(st.st_mode) ? "directory" : "file");
+    lua_pushfstring(L, "%I:%I", (LUAI_UACINT)st.st_dev, (LUAI_UACINT)st.st_ino);
+    return 2;
 }
 
 /* ---- listings ---- */

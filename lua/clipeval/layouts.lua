@@ -3,7 +3,7 @@
 local core = require "clipeval.core"
 local util = require "clipeval.util"
 
-local DEEPEST = 32 -- directories below a class: a link may lead back
+local DEEPEST = 32 -- directories, the root among them
 
 -- ---- classes ----
 
@@ -90,42 +90,25 @@ local function caption_of(path)
   return (line:gsub("%s+$", ""))
 end
 
--- Whether a link has led back: the last folders of the path repeat those before them, and
--- hold the same names. `trail` has the name and the content of each folder from the root on.
-local function is_cycle(trail)
-  local last = #trail
-  for period = 1, (last - 1) // 2 do
-    local same = trail[last].content == trail[last - period].content and
-                 trail[last].content == trail[last - 2 * period].content
-    for i = last - period + 1, last do
-      same = same and trail[i].name == trail[i - period].name
-    end
-    if same then return period end
-  end
-end
-
-local function table_of_contents(names) return table.concat(names, "\0") end
-
--- Adds the pictures below `directory` to `found`; `id` is its path in the dataset. A folder
--- that is an earlier one again goes to `skipped`.
-local function walk(self, directory, id, label, found, trail, skipped)
-  local names, is_directory = core.list(directory)
-  if not names then util.fail("dataset %s: %s", self.name, is_directory) end
-  trail[#trail + 1] = { name = util.basename(id), content = table_of_contents(names), id = id }
-  local period = is_cycle(trail)
-  if period or #trail > DEEPEST then
-    local prefix = trail[#trail - (period or 0)].id .. "/"
-    if skipped[#skipped] ~= prefix then skipped[#skipped + 1] = prefix end
-    trail[#trail] = nil
+-- Adds the pictures below `directory` to `found`; `id` is its path in the dataset, `above` the
+-- identities of the folders that it lies in. A folder that is one of those again goes to
+-- `skipped`.
+local function walk(self, directory, id, label, found, above, depth, skipped)
+  local _, identity = core.kind(directory)
+  if above[identity] or depth > DEEPEST then
+    skipped[#skipped + 1] = id .. "/"
     return
   end
+  local names, is_directory = core.list(directory)
+  if not names then util.fail("dataset %s: %s", self.name, is_directory) end
+  above[identity] = true
   local present = self.captions and util.set(names)
   for i, name in ipairs(names) do
     local extension = name:match("%.([^.]*)$")
     local item_id = id .. "/" .. name
     if name:sub(1, 1) == "." then -- hidden
     elseif is_directory[i] then
-      walk(self, util.join(directory, name), item_id, label, found, trail, skipped)
+      walk(self, util.join(directory, name), item_id, label, found, above, depth + 1, skipped)
     elseif extension and self.extensions[extension:lower()] and not self:excludes(item_id) then
       local item = { id = item_id, label = label, path = util.join(directory, name) }
       local beside = present and name:sub(1, -#extension - 1) .. self.captions
@@ -135,28 +118,13 @@ local function walk(self, directory, id, label, found, trail, skipped)
       if not beside or item.caption then found[#found + 1] = item end
     end
   end
-  trail[#trail] = nil
+  above[identity] = nil
 end
 
--- Without what was found behind links that lead back, and with a line that tells of them.
-local function drop_skipped(self, items, skipped)
-  if #skipped == 0 then return items end
-  table.sort(skipped)
-  local kept, outer = {}, { skipped[1] }
-  for _, prefix in ipairs(skipped) do
-    local last = outer[#outer]
-    if prefix:sub(1, #last) ~= last then outer[#outer + 1] = prefix end
-  end
-  for _, item in ipairs(items) do
-    local behind = false
-    for _, prefix in ipairs(outer) do
-      behind = behind or item.id:sub(1, #prefix) == prefix
-    end
-    if not behind then kept[#kept + 1] = item end
-  end
+local function warn_of_skipped(self, skipped)
+  if #skipped == 0 then return end
   util.warn("dataset %s: %s is not read: a link that leads back, or too deep%s", self.name,
-            outer[1], #outer > 1 and (" (and %d more)"):format(#outer - 1) or "")
-  return kept
+            skipped[1], #skipped > 1 and (" (and %d more)"):format(#skipped - 1) or "")
 end
 
 function folders.load(self, root)
@@ -171,14 +139,16 @@ function folders.load(self, root)
   end
   local present = util.set(labels)
   local classes, number = number_classes(self, labels)
+  local _, identity = core.kind(root)
   for _, label in ipairs(util.keys(number)) do
     if not present[label] then
       util.fail("dataset %s: no folder '%s' in %s", self.name, label, root)
     end
-    walk(self, util.join(root, label), label, number[label], items,
-         { { name = "", content = table_of_contents(names) } }, skipped)
+    walk(self, util.join(root, label), label, number[label], items, { [identity] = true }, 2,
+         skipped)
   end
-  return drop_skipped(self, items, skipped), classes
+  warn_of_skipped(self, skipped)
+  return items, classes
 end
 
 -- ---- layout "csv": a manifest with a header; paths are relative to it ----

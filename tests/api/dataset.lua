@@ -173,6 +173,9 @@ tap.shell("mkdir -p ring/a/b ring/c && touch ring/a/1.png ring/a/b/2.png ring/c/
           "ln -s .. ring/a/up && ln -s . ring/a/b/here && ln -s ../../c ring/a/b/c")
 tap.is(ids(clip.dataset("folders:" .. tap.directory() .. "/ring")),
        "a/1.png a/b/2.png a/b/c/3.png c/3.png", "a link that leads back is not followed")
+tap.shell("mkdir -p nest/x/x/x/x/x/x && touch nest/x/x/x/x/x/x/1.png")
+tap.is(ids(clip.dataset("folders:" .. tap.directory() .. "/nest")), "x/x/x/x/x/x/1.png",
+       "folders of one name inside each other are no link")
 
 -- names, files, and what goes wrong
 local file = tap.write("sets/birds.lua", 'return { layout = "folders", version = 3 }')
