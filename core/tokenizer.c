@@ -2,6 +2,18 @@
 
 #include <stddef.h>
 
+int ce_tokenizer_open(ce_tokenizer **out, const char *dir, ce_tokenizer_kind kind,
+                      ce_text_style style, ce_error *err) {
+    switch (kind) {
+    case CE_TOKENIZER_WORDPIECE:
+        return ce_tokenizer_open_wordpiece(out, dir, err);
+    case CE_TOKENIZER_UNIGRAM:
+        return ce_tokenizer_open_unigram(out, dir, err);
+    default:
+        return ce_tokenizer_open_bpe(out, dir, style, err);
+    }
+}
+
 void ce_tokenizer_free(ce_tokenizer *tok) {
     if (tok)
         tok->free(tok);
@@ -12,15 +24,19 @@ int ce_tokenizer_encode(const ce_tokenizer *tok, int32_t *ids, int context, ce_t
     if (context < 2)
         return ce_fail(err, CE_EINVAL, "a context of %d tokens has no room for a text",
                        context);
-    ce_ids body = {.at = ids + 1, .limit = (size_t)context - 2};
+    size_t before = tok->start >= 0, after = tok->end >= 0;
+    ce_ids body = {.at = ids + before, .limit = (size_t)context - before - after};
     int rc = tok->encode(tok, &body, text, size, err);
     if (rc < 0)
         return rc;
-    ids[0] = tok->start;
-    ids[body.count + 1] = tok->end;
-    for (size_t i = body.count + 2; i < (size_t)context; i++)
+    size_t count = before + body.count;
+    if (before)
+        ids[0] = tok->start;
+    if (after)
+        ids[count++] = tok->end;
+    for (size_t i = count; i < (size_t)context; i++)
         ids[i] = tok->pad;
-    *out = (ce_tokens){.count = (int)body.count + 2, .truncated = body.overflow};
+    *out = (ce_tokens){.count = (int)count, .truncated = body.overflow};
     return 0;
 }
 
@@ -30,6 +46,29 @@ int ce_tokenizer_vocab_size(const ce_tokenizer *tok) {
 
 int ce_tokenizer_end_of_text(const ce_tokenizer *tok) {
     return tok->end;
+}
+
+int ce_tokenizer_pad(const ce_tokenizer *tok) {
+    return tok->pad;
+}
+
+ce_tokenizer_kind ce_tokenizer_kind_of(const ce_tokenizer *tok) {
+    return tok->kind;
+}
+
+const char *ce_tokenizer_kind_name(ce_tokenizer_kind kind) {
+    switch (kind) {
+    case CE_TOKENIZER_WORDPIECE:
+        return "WordPiece";
+    case CE_TOKENIZER_UNIGRAM:
+        return "SentencePiece unigram";
+    default:
+        return "byte-level BPE";
+    }
+}
+
+const char *ce_tokenizer_describe(const ce_tokenizer *tok) {
+    return tok->description;
 }
 
 const char *ce_tokenizer_source(const ce_tokenizer *tok) {

@@ -1,9 +1,9 @@
 /* UTF-8 text -> token ids, as the library that owns the checkpoint's format does it.
- * One file a family: tokenizer_bpe.c (CLIP's byte-level BPE) now; WordPiece and unigram
- * come behind the same type.
+ * One file a family: tokenizer_bpe.c (CLIP's byte-level BPE), tokenizer_wordpiece.c (BERT,
+ * Chinese-CLIP), tokenizer_unigram.c (SentencePiece, SigLIP).
  *
  *     ce_tokenizer *tok;
- *     ce_tokenizer_open_bpe(&tok, "model/", CE_TEXT_HUGGING_FACE, &err);
+ *     ce_tokenizer_open(&tok, "model/", CE_TOKENIZER_BPE, CE_TEXT_HUGGING_FACE, &err);
  *     int32_t ids[77];
  *     ce_tokens t;
  *     ce_tokenizer_encode(tok, ids, 77, &t, text, strlen(text), &err);
@@ -20,6 +20,12 @@
 
 typedef struct ce_tokenizer ce_tokenizer;
 
+typedef enum ce_tokenizer_kind {
+    CE_TOKENIZER_BPE,
+    CE_TOKENIZER_WORDPIECE,
+    CE_TOKENIZER_UNIGRAM
+} ce_tokenizer_kind;
+
 /* Whose text cleaning and special-token names apply. */
 typedef enum ce_text_style {
     CE_TEXT_HUGGING_FACE, /* transformers' CLIPTokenizer(Fast): NFC, white space, lower */
@@ -32,6 +38,11 @@ typedef struct ce_tokens {
     bool truncated; /* the text was longer: its first context-1 ids, then end of text */
 } ce_tokens;
 
+/* Opens the tokenizer of a family; `style` matters to BPE only. A tokenizer.json in `dir`
+ * whose model is another family's is CE_EUNSUPPORTED, one line that says so. */
+int ce_tokenizer_open(ce_tokenizer **out, const char *dir, ce_tokenizer_kind kind,
+                      ce_text_style style, ce_error *err);
+
 /* Opens the BPE tokenizer of the checkpoint directory `dir`: tokenizer.json, or
  * vocab.json + merges.txt, else (or with `dir` NULL) CLIP's own merges, which are built
  * in. CE_EFORMAT: a file is broken or contradicts itself (an id twice, a gap, a merge of
@@ -39,10 +50,19 @@ typedef struct ce_tokens {
  * another kind (says which part). */
 int ce_tokenizer_open_bpe(ce_tokenizer **out, const char *dir, ce_text_style style,
                           ce_error *err);
+/* Opens BERT's WordPiece tokenizer: tokenizer.json, else vocab.txt, both with
+ * tokenizer_config.json and special_tokens_map.json, as transformers' BertTokenizer does.
+ * Errors as above; neither file: CE_EIO. */
+int ce_tokenizer_open_wordpiece(ce_tokenizer **out, const char *dir, ce_error *err);
+/* Opens SigLIP's SentencePiece unigram tokenizer: spiece.model (as transformers'
+ * SiglipTokenizer does) or tokenizer.json, with tokenizer_config.json. Errors as above;
+ * neither file: CE_EIO. */
+int ce_tokenizer_open_unigram(ce_tokenizer **out, const char *dir, ce_error *err);
 void ce_tokenizer_free(ce_tokenizer *tok);
 
-/* Writes `context` ids: start, text, end, then padding (CE_TEXT_HUGGING_FACE: the pad
- * token, end of text unless the files say otherwise; others: 0). Invalid UTF-8 is
+/* Writes `context` ids: start (the unigram family has none), text, end, then padding
+ * (Hugging Face: the pad token, for BPE end of text unless the files say otherwise; OpenAI
+ * and open_clip: 0). Invalid UTF-8 is
  * CE_EINVAL with the byte offset. Thread-safe: the tokenizer is only read.
  * context must be at least 2. */
 int ce_tokenizer_encode(const ce_tokenizer *tok, int32_t *ids, int context, ce_tokens *out,
@@ -50,7 +70,14 @@ int ce_tokenizer_encode(const ce_tokenizer *tok, int32_t *ids, int context, ce_t
 
 int ce_tokenizer_vocab_size(const ce_tokenizer *tok); /* ids are 0 .. vocab_size - 1 */
 int ce_tokenizer_end_of_text(const ce_tokenizer *tok);
-/* Where it came from: "tokenizer.json", "vocab.json + merges.txt" or "built-in CLIP". */
+int ce_tokenizer_pad(const ce_tokenizer *tok);
+ce_tokenizer_kind ce_tokenizer_kind_of(const ce_tokenizer *tok);
+const char *ce_tokenizer_kind_name(ce_tokenizer_kind kind); /* "WordPiece" */
+/* Where it came from: "tokenizer.json", "vocab.json + merges.txt", "built-in CLIP",
+ * "vocab.txt" or "spiece.model". */
 const char *ce_tokenizer_source(const ce_tokenizer *tok);
+/* One line for a person: "WordPiece, 21128 tokens, lower case, accents stripped, CJK split,
+ * padded with [PAD]". */
+const char *ce_tokenizer_describe(const ce_tokenizer *tok);
 
 #endif

@@ -26,8 +26,10 @@ struct ce_tokenizer {
                   ce_error *err);
     void (*free)(ce_tokenizer *tok);
     const char *source;
+    ce_tokenizer_kind kind;
     int vocab_size;
-    int32_t start, end, pad;
+    int32_t start, end, pad; /* -1: the family has none */
+    char description[256];
 };
 
 #endif
