@@ -1,9 +1,8 @@
 /* A CLIP: an image tower and a text tower over one embedding space, opened from a
- * checkpoint directory. A model may be used by several threads, each with its own
- * ce_scratch.
+ * checkpoint. A model may be used by several threads, each with its own ce_scratch.
  *
  *     ce_model *model;
- *     ce_model_open(&model, "clip-vit-base-patch32/", &err);
+ *     ce_model_open(&model, "clip-vit-base-patch32/", NULL, &err);
  *     ce_scratch *scratch;
  *     ce_scratch_new(&scratch, model, CE_IMAGE_TOWER, &err);
  *     float embeds[d];
@@ -15,6 +14,7 @@
 #define CE_MODEL_H
 
 #include "error.h"
+#include "notes.h"
 #include "preprocess.h"
 #include "tokenizer.h"
 
@@ -28,31 +28,52 @@ typedef enum ce_tower { CE_IMAGE_TOWER, CE_TEXT_TOWER } ce_tower;
 
 /* What was resolved from the checkpoint. Strings are borrowed from the model. */
 typedef struct ce_model_info {
-    const char *name;        /* the directory's own name */
-    const char *path;        /* as it was opened */
-    const char *format;      /* "hugging-face", "open-clip" */
-    const char *weights;     /* path of the weights file */
-    const char *vision;      /* one line: "ViT 12 x 768, 12 heads, patch 32, gelu" */
-    const char *text;        /* one line for the text tower */
-    const char *activation;  /* "quick_gelu", "gelu" */
-    const char *dtype;       /* of the stored weights: "F32", "F16", "BF16" */
-    const char *end_of_text; /* the pooling rule: "first end of text", "largest id" */
+    const char *name;    /* the directory's or the file's own name, or as it was given */
+    const char *path;    /* as it was opened */
+    const char *format;  /* "hugging-face", "open-clip", "openai" */
+    const char *weights; /* path of the weights file, or of the index of its shards */
+    const char *weights_format; /* "safetensors", "TorchScript", ... */
+    const char *architecture_source, *activation_source, *preprocess_source; /* files */
+    const char *vision;     /* one line: "ViT 12 x 768, 12 heads, patch 32, gelu" */
+    const char *text;       /* one line for the text tower */
+    const char *activation; /* of the text tower: "quick_gelu", "gelu", "gelu_tanh" */
+    const char *vision_activation;
+    const char *dtype;       /* of the bulk of the stored weights: "F32", "F16", "BF16" */
+    const char *end_of_text; /* the pooling rule: "first id 49407", "largest id", ... */
+    const char *vision_pool; /* "class token", "average", "attention" */
     const char *tokenizer;   /* ce_tokenizer_source */
+    const char *tokenizer_kind; /* ce_tokenizer_describe */
     int embed_dim;
     int image_width, image_height;
     int context;        /* tokens of a text, with start and end */
     double logit_scale; /* exp(logit_scale), the factor on cosines */
+    double logit_bias;  /* added behind the factor; 0 but for sigmoid models */
+    bool sigmoid;       /* pairs are scored one by one: sigmoid, not softmax */
     ce_preprocess preprocess;
 } ce_model_info;
 
-/* Opens a Hugging Face CLIP directory (config.json + model.safetensors) or an open_clip one
- * (open_clip_config.json + open_clip_model.safetensors). Every tensor is checked here for
- * its type and shape: one that is missing, misshapen or not known is an error that names
- * it. Values are read, and checked to be finite, when their tower is first asked for. */
-int ce_model_open(ce_model **out, const char *path, ce_error *err);
+typedef struct ce_model_options {
+    const char *name; /* for reports; NULL: the path's last part */
+    const char *arch; /* see ce_checkpoint_find; NULL: the checkpoint says it */
+    bool diagnose;    /* open where only notes of CE_FAULT stand against it */
+} ce_model_options;
+
+/* Opens what ce_checkpoint_find (checkpoint.h) finds at `path`. Every tensor is checked
+ * here for its type and shape: one that is missing or misshapen is an error that names it.
+ * Values are read, and checked to be finite, when their tower is first asked for. `options`
+ * may be NULL. */
+int ce_model_open(ce_model **out, const char *path, const ce_model_options *options,
+                  ce_error *err);
 void ce_model_free(ce_model *model);
 const ce_model_info *ce_model_get_info(const ce_model *model);
 const ce_tokenizer *ce_model_tokenizer(const ce_model *model);
+
+/* What misleads about this checkpoint, found when it was opened. */
+const ce_notes *ce_model_notes(const ce_model *model);
+
+/* Reads every tensor of the file once, and adds notes to the model's: values that are NaN
+ * or infinite, tensors that are all zero. */
+int ce_model_survey(ce_model *model, ce_error *err);
 
 /* SHA-256 of the weights file, hex; computed at the first call, then kept. */
 int ce_model_sha256(ce_model *model, const char **out, ce_error *err);
