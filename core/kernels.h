@@ -19,7 +19,8 @@ typedef enum ce_activation {
     CE_NO_ACTIVATION,
     CE_RELU,
     CE_QUICK_GELU, /* x * sigmoid(1.702 x) */
-    CE_GELU        /* x * Phi(x), with the error function, not its tanh approximation */
+    CE_GELU,       /* x * Phi(x), with the error function, not its tanh approximation */
+    CE_GELU_TANH   /* x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))) */
 } ce_activation;
 
 #define CE_MAX_LANES 16 /* floats; buffers handed to the kernels are padded to this */
@@ -45,7 +46,7 @@ typedef struct ce_kernels {
     /* x[n] = softmax(scale * x[n]); n is a multiple of CE_MAX_LANES, pad with -INFINITY. */
     void (*softmax)(float *x, size_t n, float scale);
 
-    /* In place. GELU and quick GELU are within 2e-7 * max(1, |x|) of the exact value. */
+    /* In place. The GELUs are within 2e-7 * max(1, |x|) of the exact value. */
     void (*activate)(float *x, size_t n, ce_activation activation);
 
     /* Widens n stored values to float32; returns false if any is NaN or infinite. */

@@ -195,6 +195,17 @@ int ce_linear_set_bias(ce_linear *l, size_t first, ce_weights *w, const char *na
     return result;
 }
 
+void ce_linear_scale_outputs(ce_linear *l, const float *factors) {
+    for (size_t i = 0; l->weight && i < l->out; i++) {
+        size_t stride;
+        float *row = place(l, i, &stride);
+        for (size_t p = 0; p < l->in; p++)
+            row[p * stride] *= factors[i];
+        if (l->bias)
+            l->bias[i] *= factors[i];
+    }
+}
+
 size_t ce_linear_workspace(void) {
     return (size_t)BLOCK_ROWS * BLOCK_DEPTH;
 }

@@ -44,6 +44,10 @@ int ce_linear_set_rows(ce_linear *l, size_t first, const float *rows, size_t n,
 int ce_linear_set_bias_values(ce_linear *l, size_t first, const float *bias, size_t n,
                               ce_error *err);
 
+/* Multiplies output i, weights and bias, by factors[i]: a learned scale behind the layer,
+ * folded into it. */
+void ce_linear_scale_outputs(ce_linear *l, const float *factors);
+
 /* Room that ce_linear_forward needs, in floats, whatever the layer. */
 size_t ce_linear_workspace(void);
 

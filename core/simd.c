@@ -158,6 +158,13 @@ static inline vf quick_gelu_vf(vf x) {
     return x / (splat(1) + e);
 }
 
+/* (1 + tanh(u)) / 2 = sigmoid(2 u) */
+static inline vf gelu_tanh_vf(vf x) {
+    vf twice = x * (splat(1.5957691216f) + x * x * splat(0.0713548163f));
+    vf e = exp_vf(min_vf(-twice, splat(88.0f)));
+    return x / (splat(1) + e);
+}
+
 /* Phi(-|x|) = exp(-x^2 / 2) * P(t), t = 1 / (1 + |x| / 3): the form of Abramowitz and
  * Stegun 7.1.26, with a polynomial of our own (tests/make_gelu.py fits it). */
 static inline vf gelu_vf(vf x) {
@@ -187,6 +194,8 @@ static void activate(float *x, size_t n, ce_activation activation) {
             v = relu_vf(v);
         else if (activation == CE_QUICK_GELU)
             v = quick_gelu_vf(v);
+        else if (activation == CE_GELU_TANH)
+            v = gelu_tanh_vf(v);
         else
             v = gelu_vf(v);
         store(part, v);

@@ -17,6 +17,17 @@ const ce_block_names ce_names_hugging_face = {
     .proj = "mlp.fc2",
 };
 
+const ce_block_names ce_names_bert = {
+    .ln_1 = "attention.output.LayerNorm",
+    .ln_2 = "output.LayerNorm",
+    .query = "attention.self.query",
+    .key = "attention.self.key",
+    .value = "attention.self.value",
+    .out = "attention.output.dense",
+    .fc = "intermediate.dense",
+    .proj = "output.dense",
+};
+
 const ce_block_names ce_names_open_clip = {
     .ln_1 = "ln_1",
     .ln_2 = "ln_2",
@@ -25,6 +36,8 @@ const ce_block_names ce_names_open_clip = {
     .out = "attn.out_proj",
     .fc = "mlp.c_fc",
     .proj = "mlp.c_proj",
+    .scale_1 = "ls_1.gamma",
+    .scale_2 = "ls_2.gamma",
 };
 
 int ce_norm_load(ce_norm *norm, ce_weights *w, const char *name, size_t width,
@@ -36,6 +49,14 @@ int ce_norm_load(ce_norm *norm, ce_weights *w, const char *name, size_t width,
         return result;
     snprintf(full, sizeof full, "%s.bias", name);
     return ce_weights_take_floats(w, &norm->bias, full, 1, &width, err);
+}
+
+void ce_norm_forward(const ce_norm *norm, float *y, const float *x, size_t stride, size_t n,
+                     size_t width, float eps) {
+    const ce_kernels *kernels = ce_kernels_get();
+    for (size_t i = 0; i < n; i++)
+        kernels->layer_norm(y + i * width, x + i * stride, norm->gain, norm->bias, width,
+                            eps);
 }
 
 void ce_norm_free(ce_norm *norm) {
@@ -81,6 +102,18 @@ static int load_linear(ce_linear *l, size_t out, size_t in, ce_weights *w,
     return load_part(l, 0, out, w, block, part, err);
 }
 
+static int load_scale(ce_linear *l, ce_weights *w, const char *block, const char *part,
+                      ce_error *err) {
+    char name[256];
+    float *factors = NULL;
+    snprintf(name, sizeof name, "%s%s", block, part);
+    int result = ce_weights_take_floats(w, &factors, name, 1, &l->out, err);
+    if (result == CE_OK)
+        ce_linear_scale_outputs(l, factors);
+    free(factors);
+    return result;
+}
+
 static int load_block(ce_block *b, const ce_transformer *t, ce_weights *w,
                       const char *block, const ce_block_names *names, ce_error *err) {
     char ln_1[256], ln_2[256];
@@ -97,6 +130,10 @@ static int load_block(ce_block *b, const ce_transformer *t, ce_weights *w,
         result = load_linear(&b->fc, t->hidden, t->width, w, block, names->fc, err);
     if (result == CE_OK)
         result = load_linear(&b->proj, t->width, t->hidden, w, block, names->proj, err);
+    if (result == CE_OK && t->layer_scale)
+        result = load_scale(&b->out, w, block, names->scale_1, err);
+    if (result == CE_OK && t->layer_scale)
+        result = load_scale(&b->proj, w, block, names->scale_2, err);
     return result;
 }
 
@@ -240,37 +277,68 @@ size_t ce_transformer_scratch(const ce_transformer *t, size_t rows, size_t longe
            longest * scores_stride(longest) + ce_linear_workspace() + 8 * CE_MAX_LANES;
 }
 
+/* What the passes over one batch share. */
+typedef struct pass {
+    const ce_transformer *t;
+    float *x; /* [rows, width] */
+    size_t rows, n;
+    const size_t *lengths; /* [n] */
+    float *normed;         /* [rows, width]; also what heads mix */
+    float *qkv;            /* [rows, 3 * width] */
+    float *hidden;         /* [rows, hidden] */
+    head_scratch head;
+    float *workspace;
+} pass;
+
+static void norm_rows(const pass *p, const ce_norm *norm, float *y) {
+    ce_norm_forward(norm, y, p->x, p->t->width, p->rows, p->t->width, p->t->eps);
+}
+
+static void attention_branch(const pass *p, const ce_block *b) {
+    const ce_transformer *t = p->t;
+    if (!t->post_norm)
+        norm_rows(p, &b->ln_1, p->normed);
+    ce_linear_forward(&b->qkv, p->qkv, t->post_norm ? p->x : p->normed, p->rows,
+                      CE_NO_ACTIVATION, false, p->workspace);
+    for (size_t s = 0, first = 0; s < p->n; first += p->lengths[s++])
+        for (size_t h = 0, at = 0; h < t->heads; h++, at += t->width / t->heads)
+            attend_head(t, p->normed + first * t->width + at,
+                        p->qkv + first * 3 * t->width + at, p->lengths[s], &p->head);
+    ce_linear_forward(&b->out, p->x, p->normed, p->rows, CE_NO_ACTIVATION, true,
+                      p->workspace);
+    if (t->post_norm)
+        norm_rows(p, &b->ln_1, p->x);
+}
+
+static void mlp_branch(const pass *p, const ce_block *b) {
+    const ce_transformer *t = p->t;
+    if (!t->post_norm)
+        norm_rows(p, &b->ln_2, p->normed);
+    ce_linear_forward(&b->fc, p->hidden, t->post_norm ? p->x : p->normed, p->rows,
+                      t->activation, false, p->workspace);
+    ce_linear_forward(&b->proj, p->x, p->hidden, p->rows, CE_NO_ACTIVATION, true,
+                      p->workspace);
+    if (t->post_norm)
+        norm_rows(p, &b->ln_2, p->x);
+}
+
 void ce_transformer_forward(const ce_transformer *t, float *x, const size_t *lengths,
                             size_t n, float *scratch) {
-    const ce_kernels *kernels = ce_kernels_get();
-    size_t rows = 0, longest = 0, width = t->width;
+    pass p = {.t = t, .x = x, .n = n, .lengths = lengths};
+    size_t longest = 0;
     for (size_t i = 0; i < n; i++) {
-        rows += lengths[i];
+        p.rows += lengths[i];
         longest = larger(longest, lengths[i]);
     }
-    float *normed =
-        ce_take(&scratch, rows * width); /* [rows, width]; also what heads mix */
-    float *qkv = ce_take(&scratch, rows * 3 * width);
-    float *hidden = ce_take(&scratch, rows * t->hidden);
-    head_scratch head = {ce_take(&scratch, packed_a_size(t, longest)),
-                         ce_take(&scratch, packed_b_size(t, longest)),
-                         ce_take(&scratch, longest * scores_stride(longest))};
-    float *workspace = scratch;
+    p.normed = ce_take(&scratch, p.rows * t->width);
+    p.qkv = ce_take(&scratch, p.rows * 3 * t->width);
+    p.hidden = ce_take(&scratch, p.rows * t->hidden);
+    p.head = (head_scratch){ce_take(&scratch, packed_a_size(t, longest)),
+                            ce_take(&scratch, packed_b_size(t, longest)),
+                            ce_take(&scratch, longest * scores_stride(longest))};
+    p.workspace = scratch;
     for (size_t layer = 0; layer < t->layers; layer++) {
-        const ce_block *b = &t->blocks[layer];
-        for (size_t i = 0; i < rows; i++)
-            kernels->layer_norm(normed + i * width, x + i * width, b->ln_1.gain,
-                                b->ln_1.bias, width, t->eps);
-        ce_linear_forward(&b->qkv, qkv, normed, rows, CE_NO_ACTIVATION, false, workspace);
-        for (size_t s = 0, first = 0; s < n; first += lengths[s++])
-            for (size_t h = 0, at = 0; h < t->heads; h++, at += width / t->heads)
-                attend_head(t, normed + first * width + at, qkv + first * 3 * width + at,
-                            lengths[s], &head);
-        ce_linear_forward(&b->out, x, normed, rows, CE_NO_ACTIVATION, true, workspace);
-        for (size_t i = 0; i < rows; i++)
-            kernels->layer_norm(normed + i * width, x + i * width, b->ln_2.gain,
-                                b->ln_2.bias, width, t->eps);
-        ce_linear_forward(&b->fc, hidden, normed, rows, t->activation, false, workspace);
-        ce_linear_forward(&b->proj, x, hidden, rows, CE_NO_ACTIVATION, true, workspace);
+        attention_branch(&p, &t->blocks[layer]);
+        mlp_branch(&p, &t->blocks[layer]);
     }
 }

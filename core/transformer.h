@@ -4,8 +4,13 @@
  *     x = x + proj(activation(fc(layer_norm_2(x))))
  *
  * as in CLIP's ResidualAttentionBlock (https://github.com/openai/CLIP, clip/model.py) and
- * transformers' CLIPEncoderLayer. Sequences of any lengths are packed one behind the other;
- * attention stays within each.
+ * transformers' CLIPEncoderLayer; or, with `post_norm`, the original Transformer's and
+ * BERT's:
+ *
+ *     x = layer_norm_1(x + out(attention(qkv(x))))
+ *     x = layer_norm_2(x + proj(activation(fc(x))))
+ *
+ * Sequences of any lengths are packed one behind the other; attention stays within each.
  */
 #ifndef CE_TRANSFORMER_H
 #define CE_TRANSFORMER_H
@@ -19,8 +24,9 @@ typedef struct ce_block_names {
     const char *in_weight, *in_bias; /* query, key and value stacked */
     const char *query, *key, *value; /* + ".weight", ".bias" */
     const char *out, *fc, *proj;     /* + ".weight", ".bias" */
+    const char *scale_1, *scale_2;   /* layer scale of the two branches */
 } ce_block_names;
-extern const ce_block_names ce_names_hugging_face, ce_names_open_clip;
+extern const ce_block_names ce_names_hugging_face, ce_names_bert, ce_names_open_clip;
 
 typedef struct ce_norm {
     float *gain, *bias; /* [width] */
@@ -35,7 +41,9 @@ typedef struct ce_transformer {
     size_t width, heads, hidden, layers;
     ce_activation activation;
     bool causal;
-    float eps; /* of the layer norms */
+    bool post_norm;
+    bool layer_scale; /* out and proj each have a factor a channel, folded into them */
+    float eps;        /* of the layer norms */
     ce_block *blocks;
 } ce_transformer;
 
@@ -53,6 +61,9 @@ size_t ce_transformer_scratch(const ce_transformer *t, size_t rows, size_t longe
 void ce_transformer_forward(const ce_transformer *t, float *x, const size_t *lengths,
                             size_t n, float *scratch);
 
+/* y [n, width] = the layer norm of each row of x (row stride `stride`); may be in place. */
+void ce_norm_forward(const ce_norm *norm, float *y, const float *x, size_t stride, size_t n,
+                     size_t width, float eps);
 int ce_norm_load(ce_norm *norm, ce_weights *w, const char *name, size_t width,
                  ce_error *err);
 void ce_norm_free(ce_norm *norm);

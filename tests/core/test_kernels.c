@@ -32,23 +32,32 @@ static double quick_gelu(double x) {
     return x / (1 + exp(-1.702 * x));
 }
 
+static double gelu_tanh(double x) {
+    return x / 2 * (1 + tanh(sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x)));
+}
+
 static void activations_are_as_exact_as_the_header_says(void **state) {
     (void)state;
     const ce_kernels *k = ce_kernels_get();
     for (double x = -20; x < 20; x += 1.0 / 1024) {
-        float a = (float)x, b = (float)x, c = (float)x;
+        float a = (float)x, b = (float)x, c = (float)x, d = (float)x;
         k->activate(&a, 1, CE_GELU);
         k->activate(&b, 1, CE_QUICK_GELU);
         k->activate(&c, 1, CE_RELU);
+        k->activate(&d, 1, CE_GELU_TANH);
         double bound = 2e-7 * fmax(1, fabs(x));
         assert_true(fabs(a - gelu(x)) <= bound);
         assert_true(fabs(b - quick_gelu(x)) <= bound);
+        assert_true(fabs(d - gelu_tanh(x)) <= bound);
         assert_true(c == fmax(x, 0));
     }
-    float far[] = {-1e30f, 1e30f, -200, 200};
-    k->activate(far, 4, CE_QUICK_GELU);
-    assert_true(fabsf(far[0]) < 1e-6f && far[1] == 1e30f && fabsf(far[2]) < 1e-6f &&
-                far[3] == 200);
+    static const ce_activation gelus[] = {CE_QUICK_GELU, CE_GELU_TANH};
+    for (size_t i = 0; i < 2; i++) {
+        float far[] = {-1e30f, 1e30f, -200, 200};
+        k->activate(far, 4, gelus[i]);
+        assert_true(fabsf(far[0]) < 1e-6f && far[1] == 1e30f && fabsf(far[2]) < 1e-6f &&
+                    far[3] == 200);
+    }
 }
 
 static void softmax_is_the_textbook_s(void **state) {
