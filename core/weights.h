@@ -1,7 +1,17 @@
-/* A checkpoint's tensors: the file is mapped, not read, and every name, shape, type and
- * offset is checked before anything is used. Format: safetensors
- * (https://github.com/huggingface/safetensors), validated as its Rust reference does, and
- * duplicate names refused besides. Other formats will fill the same struct.
+/* A checkpoint's tensors: the files are mapped, not read, and every name, shape, type and
+ * offset is checked before anything is used. What a file is, its content says, never its
+ * name:
+ *
+ *   safetensors       https://github.com/huggingface/safetensors, validated as its Rust
+ *                     reference does, and duplicate names refused besides
+ *   an index          a JSON object with "weight_map": the shards beside it are opened
+ *                     (any format but an index), and every tensor must be where it says
+ *   PyTorch zip       torch.save since 1.6: a state dict, or a dict that holds one under
+ *                     "state_dict", "model" or "model_state_dict"
+ *   PyTorch pickle    torch.save before 1.6, of the same
+ *   TorchScript       torch.jit.save: every tensor of the tree of modules, by its path
+ *
+ * A pickle is never executed (pickle.h). "module." before every name is dropped.
  *
  *     ce_weights *weights;
  *     ce_weights_open(&weights, "model/model.safetensors", &err);
@@ -18,13 +28,15 @@
 
 typedef struct ce_tensor {
     const char *name;
-    const char *dtype_name; /* as the file says: "F32" */
+    const char *file;       /* the path of the file that it lies in */
+    const char *dtype_name; /* safetensors' name of it, in every format: "F32" */
     ce_dtype dtype;
     int rank;
     size_t shape[CE_MAX_RANK];
     size_t count; /* product of the shape */
     size_t bytes;
-    const void *data; /* little-endian, mapped; may be unaligned */
+    const void *data; /* little-endian, row-major, mapped; may be unaligned */
+    bool copied;      /* `data` is no mapping: its order was not row-major in the file */
     bool used;        /* taken by a tower; see ce_weights_check_all_used */
 } ce_tensor;
 
@@ -36,23 +48,37 @@ void ce_weights_free(ce_weights *w);
 /* With `on`, taking checks names, types and shapes as ever, but reads no values: what is
  * taken is zero. So a tower can be checked against its checkpoint without loading it. */
 void ce_weights_shapes_only(ce_weights *w, bool on);
+
+/* What was opened: the one file, or the index. */
 const char *ce_weights_path(const ce_weights *w);
+
+/* "safetensors", "PyTorch zip", "PyTorch pickle (before 1.6)", "TorchScript"; with an
+ * index "safetensors (3 shards)". */
+const char *ce_weights_format(const ce_weights *w);
+bool ce_weights_is_torchscript(const ce_weights *w);
+
+/* All tensors, sorted by name (bytes); i < count. */
+size_t ce_weights_count(const ce_weights *w);
+ce_tensor *ce_weights_at(ce_weights *w, size_t i);
 
 /* Gives the mapping back; the tensors' data is gone, their names and types stay. */
 void ce_weights_unmap(ce_weights *w);
 
-/* CE_EIO where the file's size or time is no longer what it was when it was opened: reading
+/* CE_EIO where a file's size or time is no longer what it was when it was opened: reading
  * a mapping that was cut short would end the process. */
 int ce_weights_check_unchanged(const ce_weights *w, ce_error *err);
 
-/* SHA-256 of the file that was opened, even if another has taken its name since. */
+/* SHA-256 of the file that was opened, even if another has taken its name since. With an
+ * index: of what sha256sum prints for the index and its shards, "HEX  NAME\n" for each,
+ * plain names, sorted by bytes. */
 int ce_weights_sha256(const ce_weights *w, char out[65], ce_error *err);
 
 /* NULL where there is none. */
 ce_tensor *ce_weights_find(const ce_weights *w, const char *name);
 
 /* Finds a float tensor of exactly this shape and marks it used. A dimension of 0 matches
- * any size. CE_EFORMAT: missing, misshapen, or not F32, F16 or BF16; names both. */
+ * any size. CE_EFORMAT: missing or misshapen; CE_EUNSUPPORTED: not F32, F16, BF16 or F64;
+ * names both. */
 int ce_weights_take(ce_weights *w, ce_tensor **out, const char *name, int rank,
                     const size_t *shape, ce_error *err);
 
@@ -75,8 +101,14 @@ void ce_tensor_release(const ce_tensor *t);
 /* Whether only shapes are asked for. */
 bool ce_weights_is_shapes_only(const ce_weights *w);
 
-/* Fails with the first tensor that no tower took and that is no known buffer (position
- * ids, attention masks, batch counters): a part of the model that would be left out. */
+/* The tensors from `*i` on that no tower took and that are no known buffer (position ids,
+ * attention masks, batch counters, the sizes that OpenAI's archives hold); NULL at the end.
+ *
+ *     for (size_t i = 0; (t = ce_weights_unused(w, &i));)
+ */
+const ce_tensor *ce_weights_unused(const ce_weights *w, size_t *i);
+
+/* Fails with the first of these: a part of the model that would be left out. */
 int ce_weights_check_all_used(const ce_weights *w, ce_error *err);
 
 #endif
