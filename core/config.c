@@ -1,19 +1,8 @@
 #include "config.h"
 
-#include <stdio.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 const char *ce_activation_name(ce_activation a) {
-    static const char *const names[] = {"none", "relu", "quick_gelu", "gelu"};
+    static const char *const names[] = {"none", "relu", "quick_gelu", "gelu", "gelu_tanh"};
     return names[a];
-}
-
-static bool has(const char *dir, const char *name) {
-    char path[PATH_MAX];
-    return snprintf(path, sizeof path, "%s/%s", dir, name) < (int)sizeof path &&
-           access(path, F_OK) == 0;
 }
 
 static int check_sizes(const ce_config *c, const char *dir, ce_error *err) {
@@ -37,43 +26,13 @@ static int check_sizes(const ce_config *c, const char *dir, ce_error *err) {
     return ce_preprocess_check(&c->preprocess, dir, err);
 }
 
-/* A directory without the file that we read often holds the weights in another form. */
-static int check_weights_file(const ce_config *c, const char *dir, ce_error *err) {
-    static const char *const others[] = {
-        "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json",
-        "open_clip_pytorch_model.bin", "open_clip_pytorch_model.safetensors"};
-    if (access(c->weights, F_OK) == 0)
-        return CE_OK;
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-        if (has(dir, others[i]))
-            return ce_fail(err, CE_EUNSUPPORTED,
-                           "%s: no such file, and %s, which is there, is not implemented",
-                           c->weights, others[i]);
-    return CE_OK; /* opening it says the rest */
-}
-
-int ce_config_read(ce_config *out, const char *dir, ce_error *err) {
+int ce_config_read(ce_config *out, const ce_checkpoint *files, const ce_weights *weights,
+                   ce_notes *notes, ce_error *err) {
     *out = (ce_config){0};
-    struct stat st;
-    if (stat(dir, &st) < 0)
-        return ce_fail(err, CE_EIO, "%s: no such model", dir);
-    if (!S_ISDIR(st.st_mode))
-        return ce_fail(
-            err, CE_EUNSUPPORTED,
-            "%s: not a directory (a model is a directory with its configuration, "
-            "weights and tokenizer)",
-            dir);
-    int result;
-    if (has(dir, "open_clip_config.json"))
-        result = ce_config_read_open_clip(out, dir, err);
-    else if (has(dir, "config.json"))
-        result = ce_config_read_hugging_face(out, dir, err);
-    else
-        result = ce_fail(err, CE_EFORMAT,
-                         "%s: no config.json (Hugging Face) and no open_clip_config.json "
-                         "(open_clip)",
-                         dir);
-    if (result == CE_OK)
-        result = check_sizes(out, dir, err);
-    return result < 0 ? result : check_weights_file(out, dir, err);
+    int result = files->format == CE_FORMAT_HUGGING_FACE
+                     ? ce_config_read_hugging_face(out, files, notes, err)
+                 : files->format == CE_FORMAT_OPEN_CLIP
+                     ? ce_config_read_open_clip(out, files, notes, err)
+                     : ce_config_read_openai(out, files, weights, notes, err);
+    return result < 0 ? result : check_sizes(out, files->directory, err);
 }

@@ -93,9 +93,9 @@ static int read_text(ce_text_config *t, const json_t *root, const char *name,
     read_activation(&r, &t->activation);
     /* Configurations from before transformers 4.30 say 2, which never was the id; the
      * library keeps pooling those at the largest id. */
-    if (t->end_of_text == 2)
-        t->end_of_text = -1;
-    if (r.result == CE_OK && t->end_of_text >= t->vocab_size)
+    t->pool = t->end_of_text == 2 ? CE_POOL_LARGEST_ID : CE_POOL_END_OF_TEXT;
+    if (r.result == CE_OK && t->pool == CE_POOL_END_OF_TEXT &&
+        t->end_of_text >= t->vocab_size)
         r.result = ce_fail(err, CE_EFORMAT,
                            "%s: %s.eos_token_id %d is outside the vocabulary of %d", name,
                            r.part, t->end_of_text, t->vocab_size);
@@ -291,17 +291,19 @@ static int read_preprocess(ce_preprocess *p, const char *dir, ce_error *err) {
     return result;
 }
 
-int ce_config_read_hugging_face(ce_config *out, const char *dir, ce_error *err) {
-    char name[PATH_MAX];
-    if (snprintf(name, sizeof name, "%s/config.json", dir) + 64 > PATH_MAX)
-        return ce_fail(err, CE_EINVAL, "%.200s...: the path is too long", dir);
+int ce_config_read_hugging_face(ce_config *out, const ce_checkpoint *files, ce_notes *notes,
+                                ce_error *err) {
+    const char *name = files->config;
     json_t *root;
+    (void)notes;
     int result = ce_json_load(&root, name, err);
     if (result < 0)
         return result;
     out->style = CE_TEXT_HUGGING_FACE;
-    out->format = "hugging-face";
-    snprintf(out->weights, sizeof out->weights, "%s/model.safetensors", dir);
+    snprintf(out->architecture_source, sizeof out->architecture_source, "%s", name);
+    snprintf(out->activation_source, sizeof out->activation_source, "%s", name);
+    snprintf(out->preprocess_source, sizeof out->preprocess_source,
+             "preprocessor_config.json");
     out->embed_dim = 512;
     const char *type = NULL;
     result = ce_json_string(root, "model_type", &type, name, err);
@@ -319,5 +321,5 @@ int ce_config_read_hugging_face(ce_config *out, const char *dir, ce_error *err) 
     if (result == CE_OK)
         result = read_vision(&out->vision, root, name, err);
     json_decref(root);
-    return result < 0 ? result : read_preprocess(&out->preprocess, dir, err);
+    return result < 0 ? result : read_preprocess(&out->preprocess, files->directory, err);
 }

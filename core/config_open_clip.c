@@ -215,7 +215,7 @@ static int read_text(ce_text_config *t, const json_t *object, const char *name,
                           .heads = 8,
                           .layers = 12,
                           .eps = 1e-5,
-                          .end_of_text = -1};
+                          .pool = CE_POOL_LARGEST_ID};
     int result = check_options(object, text_options, "text_cfg", name, err);
     if (result == CE_OK)
         result = ce_json_int(object, "context_length", &t->context, 2, CE_MAX_CONTEXT, name,
@@ -313,17 +313,19 @@ static int read_preprocess(ce_preprocess *p, const json_t *object,
     return result < 0 ? result : read_modes(p, object, name, err);
 }
 
-int ce_config_read_open_clip(ce_config *out, const char *dir, ce_error *err) {
-    char name[PATH_MAX];
-    if (snprintf(name, sizeof name, "%s/open_clip_config.json", dir) + 64 > PATH_MAX)
-        return ce_fail(err, CE_EINVAL, "%.200s...: the path is too long", dir);
+int ce_config_read_open_clip(ce_config *out, const ce_checkpoint *files, ce_notes *notes,
+                             ce_error *err) {
+    const char *name = files->config;
     json_t *root;
+    (void)notes;
     int result = ce_json_load(&root, name, err);
     if (result < 0)
         return result;
     out->style = CE_TEXT_OPEN_CLIP;
-    out->format = "open-clip";
-    snprintf(out->weights, sizeof out->weights, "%s/open_clip_model.safetensors", dir);
+    out->family = CE_FAMILY_OPEN_CLIP;
+    snprintf(out->architecture_source, sizeof out->architecture_source, "%s", name);
+    snprintf(out->activation_source, sizeof out->activation_source, "%s", name);
+    snprintf(out->preprocess_source, sizeof out->preprocess_source, "%s", name);
     const json_t *model = NULL, *preprocess = NULL;
     result = ce_json_require(root, "model_cfg", name, err);
     if (result == CE_OK)
