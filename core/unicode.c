@@ -118,38 +118,64 @@ static void order_marks(int32_t *runes, int32_t *scratch, size_t n) {
 /* Canonical decomposition of one rune gives at most 4. */
 #define EXPANSION 4
 
-int ce_runes_nfc(ce_runes *r, ce_error *err) {
-    size_t i = 0;
-    while (i < r->count && r->at[i] < 0x300) /* nothing below U+0300 can change or join */
-        i++;
-    if (i == r->count)
-        return 0;
-
-    size_t room = r->count * EXPANSION, count = 0;
-    int32_t *wide = malloc(2 * room * sizeof *wide); /* the runes, and scratch behind */
-    if (!wide)
+/* The canonical decomposition of all runes, marks in order; `*wide` is malloc'd. */
+static int decompose(const ce_runes *r, int32_t **wide, size_t *count, ce_error *err) {
+    size_t room = r->count * EXPANSION;
+    int32_t *to = malloc((2 * room + 1) * sizeof *to); /* the runes, and scratch behind */
+    if (!to)
         return ce_fail(err, CE_ENOMEM, "out of memory for a text of %zu characters",
                        r->count);
-    int rc = 0, boundary = 0;
-    for (i = 0; i < r->count; i++) {
+    int boundary = 0;
+    *count = 0;
+    for (size_t i = 0; i < r->count; i++) {
         utf8proc_ssize_t got = utf8proc_decompose_char(
-            r->at[i], wide + count, (utf8proc_ssize_t)(room - count),
+            r->at[i], to + *count, (utf8proc_ssize_t)(room - *count),
             UTF8PROC_STABLE | UTF8PROC_DECOMPOSE, &boundary);
-        if (got < 0 || (size_t)got > room - count) {
-            rc = ce_fail(err, CE_EINVAL, "cannot decompose U+%04X", (unsigned)r->at[i]);
-            goto out;
+        if (got < 0 || (size_t)got > room - *count) {
+            free(to);
+            return ce_fail(err, CE_EINVAL, "cannot decompose U+%04X", (unsigned)r->at[i]);
         }
-        count += (size_t)got;
+        *count += (size_t)got;
     }
-    order_marks(wide, wide + room, count);
+    order_marks(to, to + room, *count);
+    *wide = to;
+    return 0;
+}
+
+static bool all_below(const ce_runes *r, int32_t bound) {
+    for (size_t i = 0; i < r->count; i++)
+        if (r->at[i] >= bound)
+            return false;
+    return true;
+}
+
+int ce_runes_nfd(ce_runes *r, ce_error *err) {
+    int32_t *wide;
+    size_t count;
+    if (all_below(r, 0xc0)) /* nothing below has a decomposition */
+        return 0;
+    int rc = decompose(r, &wide, &count, err);
+    if (rc < 0)
+        return rc;
+    rc = ce_runes_copy(r, wide, count, err);
+    free(wide);
+    return rc;
+}
+
+int ce_runes_nfc(ce_runes *r, ce_error *err) {
+    int32_t *wide;
+    size_t count;
+    if (all_below(r, 0x300)) /* nothing below can change or join */
+        return 0;
+    int rc = decompose(r, &wide, &count, err);
+    if (rc < 0)
+        return rc;
     utf8proc_ssize_t composed = utf8proc_normalize_utf32(
         wide, (utf8proc_ssize_t)count, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
-    if (composed < 0) {
+    if (composed < 0)
         rc = ce_fail(err, CE_EINVAL, "cannot normalise: %s", utf8proc_errmsg(composed));
-        goto out;
-    }
-    rc = ce_runes_copy(r, wide, (size_t)composed, err);
-out:
+    else
+        rc = ce_runes_copy(r, wide, (size_t)composed, err);
     free(wide);
     return rc;
 }

@@ -37,8 +37,9 @@ void ce_runes_free(ce_runes *r);
 int ce_runes_decode(ce_runes *r, const char *text, size_t size, ce_error *err);
 int ce_runes_copy(ce_runes *r, const int32_t *from, size_t count, ce_error *err);
 
-/* Normalisation form C (UAX #15). */
+/* Normalisation forms C and D (UAX #15). */
 int ce_runes_nfc(ce_runes *r, ce_error *err);
+int ce_runes_nfd(ce_runes *r, ce_error *err);
 
 /* Lower case, with Unicode's one unconditional expansion (U+0130). `final_sigma`: a
  * capital sigma at the end of a word becomes U+03C2, as in Python's str.lower(); else it
