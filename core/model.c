@@ -1,6 +1,7 @@
 #include "model.h"
 
 #include "config.h"
+#include "survey.h"
 #include "towers.h"
 
 #include <math.h>
@@ -10,13 +11,15 @@
 #include <string.h>
 
 struct ce_model {
+    ce_checkpoint files;
     ce_config config;
+    ce_notes notes;
     ce_model_info info;
     char *path, *name;
     char end_of_text[32];
     char sha256[65];
     ce_tokenizer *tokenizer;
-    char vision_summary[128], text_summary[128];
+    char vision_summary[160], text_summary[160];
     pthread_mutex_t lock; /* of what follows, while towers are being loaded */
     ce_weights *weights;  /* unmapped once both towers are loaded */
     ce_vision *vision;    /* NULL until it is asked for */
@@ -26,7 +29,7 @@ struct ce_model {
 struct ce_scratch {
     ce_tower tower;
     float *arena;
-    size_t *lengths; /* [max_tokens]: tokens of each text of a batch */
+    size_t *lengths, *pooled; /* [max_tokens]: of each text of a batch, see towers.h */
 };
 
 static int open_vision(ce_model *m, ce_vision **out, ce_error *err) {
@@ -35,17 +38,46 @@ static int open_vision(ce_model *m, ce_vision **out, ce_error *err) {
                : ce_vision_vit_open(out, &m->config, m->weights, err);
 }
 
-/* Whether the checkpoint holds what the towers need, and nothing else; notes what they are.
- */
+static int open_text(ce_model *m, ce_text_tower **out, ce_error *err) {
+    return m->config.text.kind == CE_TEXT_BERT
+               ? ce_text_bert_open(out, &m->config, m->weights, err)
+               : ce_text_gpt_open(out, &m->config, m->weights, err);
+}
+
+/* What no tower took would be left out. transformers does so silently; open_clip and
+ * OpenAI's code refuse the file. */
+static void note_unused(ce_model *m) {
+    size_t i = 0, count = 0;
+    const ce_tensor *t, *first = NULL;
+    while ((t = ce_weights_unused(m->weights, &i)) != NULL) {
+        first = first ? first : t;
+        count++;
+    }
+    if (count == 1)
+        ce_notes_add(&m->notes,
+                     m->config.family == CE_FAMILY_OPEN_CLIP ? CE_FAULT : CE_WARNING,
+                     "unused-tensors",
+                     "%s: tensor %s has no place in the architecture that %s describes",
+                     first->file, first->name, m->config.architecture_source);
+    else if (count > 1)
+        ce_notes_add(&m->notes,
+                     m->config.family == CE_FAMILY_OPEN_CLIP ? CE_FAULT : CE_WARNING,
+                     "unused-tensors",
+                     "%s: tensor %s and %zu more have no place in the architecture that %s "
+                     "describes",
+                     first->file, first->name, count - 1, m->config.architecture_source);
+}
+
+/* Whether the checkpoint holds what the towers need; notes what they are. */
 static int check_towers(ce_model *m, ce_error *err) {
     ce_vision *vision = NULL;
     ce_text_tower *text = NULL;
     ce_weights_shapes_only(m->weights, true);
     int result = open_vision(m, &vision, err);
     if (result == CE_OK)
-        result = ce_text_gpt_open(&text, &m->config, m->weights, err);
+        result = open_text(m, &text, err);
     if (result == CE_OK)
-        result = ce_weights_check_all_used(m->weights, err);
+        note_unused(m);
     ce_weights_shapes_only(m->weights, false);
     if (vision) {
         snprintf(m->vision_summary, sizeof m->vision_summary, "%s", vision->summary);
@@ -75,9 +107,8 @@ static int need_tower(ce_model *m, ce_tower tower, ce_error *err) {
     if (tower == CE_IMAGE_TOWER ? !m->vision : !m->text) {
         result = ce_weights_check_unchanged(m->weights, err);
         if (result == CE_OK)
-            result = tower == CE_IMAGE_TOWER
-                         ? open_vision(m, &m->vision, err)
-                         : ce_text_gpt_open(&m->text, &m->config, m->weights, err);
+            result = tower == CE_IMAGE_TOWER ? open_vision(m, &m->vision, err)
+                                             : open_text(m, &m->text, err);
         if (result == CE_OK)
             result = ce_weights_check_unchanged(m->weights, err);
         if (result < 0)
@@ -89,25 +120,58 @@ static int need_tower(ce_model *m, ce_tower tower, ce_error *err) {
     return result;
 }
 
-static int load_logit_scale(ce_model *m, ce_error *err) {
+/* A parameter of one value, stored as a number or as a list of one. */
+static int load_number(ce_model *m, const char *name, double *out, ce_error *err) {
+    const size_t one = 1;
     float *value = NULL;
-    int result = ce_weights_take_floats(m->weights, &value, "logit_scale", 0, NULL, err);
+    const ce_tensor *t = ce_weights_find(m->weights, name);
+    int result =
+        ce_weights_take_floats(m->weights, &value, name, t ? t->rank != 0 : 0, &one, err);
     if (result == CE_OK)
-        m->info.logit_scale = exp(value[0]);
+        *out = value[0];
     free(value);
     return result;
 }
 
-static int check_vocabulary(const ce_model *m, ce_error *err) {
-    int words = ce_tokenizer_vocab_size(m->tokenizer), rows = m->config.text.vocab_size;
+static int load_logits(ce_model *m, ce_error *err) {
+    double scale = 0;
+    int result = load_number(m, "logit_scale", &scale, err);
+    if (result == CE_OK && m->config.sigmoid)
+        result = load_number(m, "logit_bias", &m->info.logit_bias, err);
+    m->info.logit_scale = exp(scale);
+    m->info.sigmoid = m->config.sigmoid;
+    return result;
+}
+
+/* Embedding tables are sometimes padded to a round size. */
+static bool is_padding(int rows, int words) {
+    return rows % 64 == 0 && rows - words < 64;
+}
+
+static int check_tokenizer(ce_model *m, ce_error *err) {
+    const ce_text_config *c = &m->config.text;
+    const char *source = ce_tokenizer_source(m->tokenizer);
+    int words = ce_tokenizer_vocab_size(m->tokenizer), rows = c->vocab_size;
+    int end = ce_tokenizer_end_of_text(m->tokenizer);
     if (words > rows)
         return ce_fail(err, CE_EFORMAT,
                        "%s: the tokenizer (%s) has %d tokens, the text tower knows only %d",
-                       m->path, ce_tokenizer_source(m->tokenizer), words, rows);
+                       m->path, source, words, rows);
+    if (words < rows && !is_padding(rows, words))
+        return ce_fail(
+            err, CE_EFORMAT,
+            "%s: the tokenizer (%s) has only %d tokens, the text tower knows %d: "
+            "it belongs to another model",
+            m->path, source, words, rows);
+    if (c->pool == CE_POOL_END_OF_TEXT && end != c->end_of_text)
+        return ce_fail(err, CE_EFORMAT,
+                       "%s: the tokenizer (%s) ends a text with id %d, the configuration "
+                       "pools at id %d",
+                       m->path, source, end, c->end_of_text);
     return CE_OK;
 }
 
-/* The directory's own name, also where it was given as "." or through "..". */
+/* The directory's or file's own name, also where it was given as "." or through "..". */
 static char *name_of(const char *path) {
     char real[PATH_MAX];
     const char *whole = realpath(path, real) ? real : path;
@@ -115,22 +179,57 @@ static char *name_of(const char *path) {
     return strdup(slash && slash[1] ? slash + 1 : whole);
 }
 
-static void fill_info(ce_model *m, const char *dtype) {
+/* The type of most of the bytes. */
+static const char *bulk_dtype(ce_weights *w) {
+    enum { TYPES = 32 };
+    const char *names[TYPES] = {"?"};
+    size_t bytes[TYPES] = {0}, most = 0;
+    for (size_t i = 0; i < ce_weights_count(w); i++) {
+        const ce_tensor *t = ce_weights_at(w, i);
+        size_t k = 0;
+        while (k < TYPES - 1 && bytes[k] && strcmp(names[k], t->dtype_name) != 0)
+            k++;
+        names[k] = t->dtype_name;
+        bytes[k] += t->bytes;
+        if (bytes[k] > bytes[most])
+            most = k;
+    }
+    return names[most];
+}
+
+static void describe_pooling(ce_model *m) {
+    static const char *const rules[] = {"first position", "last position", "largest id",
+                                        "first id",       "average",       "attention"};
     const ce_config *c = &m->config;
-    if (c->text.end_of_text < 0)
-        snprintf(m->end_of_text, sizeof m->end_of_text, "largest id");
-    else
+    if (c->text.pool == CE_POOL_END_OF_TEXT)
         snprintf(m->end_of_text, sizeof m->end_of_text, "first id %d", c->text.end_of_text);
+    else
+        snprintf(m->end_of_text, sizeof m->end_of_text, "%s", rules[c->text.pool]);
+    m->info.end_of_text = m->end_of_text;
+    m->info.vision_pool = c->vision.kind == CE_VISION_RESNET ? "attention"
+                          : c->vision.pool == CE_POOL_FIRST  ? "class token"
+                                                             : rules[c->vision.pool];
+}
+
+static void fill_info(ce_model *m) {
+    const ce_config *c = &m->config;
+    describe_pooling(m);
     m->info.name = m->name;
     m->info.path = m->path;
-    m->info.format = c->format;
-    m->info.weights = c->weights;
+    m->info.format = ce_format_name(m->files.format);
+    m->info.weights = m->files.weights;
+    m->info.weights_format = ce_weights_format(m->weights);
+    m->info.architecture_source = c->architecture_source;
+    m->info.activation_source = c->activation_source;
+    m->info.preprocess_source = c->preprocess_source;
     m->info.vision = m->vision_summary;
     m->info.text = m->text_summary;
     m->info.activation = ce_activation_name(c->text.activation);
-    m->info.dtype = dtype;
-    m->info.end_of_text = m->end_of_text;
+    m->info.vision_activation = ce_activation_name(
+        c->vision.kind == CE_VISION_RESNET ? CE_RELU : c->vision.activation);
+    m->info.dtype = bulk_dtype(m->weights);
     m->info.tokenizer = ce_tokenizer_source(m->tokenizer);
+    m->info.tokenizer_kind = ce_tokenizer_describe(m->tokenizer);
     m->info.embed_dim = c->embed_dim;
     m->info.image_width = c->vision.image_width;
     m->info.image_height = c->vision.image_height;
@@ -138,38 +237,49 @@ static void fill_info(ce_model *m, const char *dtype) {
     m->info.preprocess = c->preprocess;
 }
 
-static int open_model(ce_model *m, ce_error *err) {
-    int result = ce_config_read(&m->config, m->path, err);
-    if (result == CE_OK)
-        result = ce_weights_open(&m->weights, m->config.weights, err);
-    if (result == CE_OK)
-        result = load_logit_scale(m, err);
-    if (result == CE_OK)
-        result = check_towers(m, err);
-    if (result == CE_OK)
-        result = ce_tokenizer_open_bpe(&m->tokenizer, m->path, m->config.style, err);
-    if (result == CE_OK)
-        result = check_vocabulary(m, err);
-    if (result < 0)
-        return result;
-    /* The type of the bulk of the weights: a text block's first matrix stands for it. */
-    const char *probe = m->config.style == CE_TEXT_HUGGING_FACE
-                            ? "text_model.encoder.layers.0.mlp.fc1.weight"
-                            : "transformer.resblocks.0.mlp.c_fc.weight";
-    fill_info(m, ce_weights_find(m->weights, probe)->dtype_name);
-    return CE_OK;
+static int check_notes(const ce_model *m, ce_error *err) {
+    for (size_t i = 0; i < m->notes.count; i++)
+        if (m->notes.at[i].severity == CE_FAULT)
+            return ce_fail(err, CE_EFORMAT, "%s", m->notes.at[i].text);
+    return m->notes.lost ? ce_fail(err, CE_ENOMEM, "%s: out of memory", m->path) : CE_OK;
 }
 
-int ce_model_open(ce_model **out, const char *path, ce_error *err) {
+static int open_model(ce_model *m, const ce_model_options *options, ce_error *err) {
+    int result = ce_checkpoint_find(&m->files, m->path, options->arch, err);
+    if (result == CE_OK)
+        result = ce_weights_open(&m->weights, m->files.weights, err);
+    if (result == CE_OK)
+        result = ce_config_read(&m->config, &m->files, m->weights, &m->notes, err);
+    if (result == CE_OK)
+        result = load_logits(m, err);
+    if (result == CE_OK)
+        result = check_towers(m, err);
+    if (result == CE_OK && !options->diagnose)
+        result = check_notes(m, err);
+    if (result == CE_OK)
+        result = ce_tokenizer_open(&m->tokenizer, m->files.directory, m->config.tokenizer,
+                                   m->config.style, err);
+    if (result == CE_OK)
+        result = check_tokenizer(m, err);
+    if (result == CE_OK)
+        fill_info(m);
+    return result;
+}
+
+int ce_model_open(ce_model **out, const char *path, const ce_model_options *options,
+                  ce_error *err) {
+    static const ce_model_options defaults = {0};
+    options = options ? options : &defaults;
     *out = NULL;
     ce_model *m = calloc(1, sizeof *m);
     if (m)
         pthread_mutex_init(&m->lock, NULL);
-    if (!m || !(m->path = strdup(path)) || !(m->name = name_of(path))) {
+    if (!m || !(m->path = strdup(path)) ||
+        !(m->name = options->name ? strdup(options->name) : name_of(path))) {
         ce_model_free(m);
         return ce_fail(err, CE_ENOMEM, "%s: out of memory", path);
     }
-    int result = open_model(m, err);
+    int result = open_model(m, options, err);
     if (result < 0) {
         ce_model_free(m);
         return result;
@@ -185,6 +295,7 @@ void ce_model_free(ce_model *m) {
     drop_tower(m, CE_TEXT_TOWER);
     ce_tokenizer_free(m->tokenizer);
     ce_weights_free(m->weights);
+    ce_notes_free(&m->notes);
     pthread_mutex_destroy(&m->lock);
     free(m->path);
     free(m->name);
@@ -197,6 +308,21 @@ const ce_model_info *ce_model_get_info(const ce_model *m) {
 
 const ce_tokenizer *ce_model_tokenizer(const ce_model *m) {
     return m->tokenizer;
+}
+
+const ce_notes *ce_model_notes(const ce_model *m) {
+    return &m->notes;
+}
+
+int ce_model_survey(ce_model *m, ce_error *err) {
+    pthread_mutex_lock(&m->lock);
+    int result = m->vision && m->text
+                     ? ce_fail(err, CE_EINVAL, "%s: both towers are loaded", m->path)
+                     : ce_weights_check_unchanged(m->weights, err);
+    if (result == CE_OK)
+        result = ce_survey(m->weights, &m->notes, err);
+    pthread_mutex_unlock(&m->lock);
+    return result;
 }
 
 int ce_model_sha256(ce_model *m, const char **out, ce_error *err) {
@@ -216,8 +342,9 @@ int ce_scratch_new(ce_scratch **out, ce_model *m, ce_tower tower, ce_error *err)
         s->tower = tower;
         s->arena = ce_floats_new(floats);
         s->lengths = calloc(lengths, sizeof *s->lengths);
+        s->pooled = calloc(lengths, sizeof *s->pooled);
     }
-    if (!s || !s->arena || !s->lengths) {
+    if (!s || !s->arena || !s->lengths || !s->pooled) {
         ce_scratch_free(s);
         return ce_fail(err, CE_ENOMEM, "%s: out of memory for %zu MB of scratch", m->path,
                        floats >> 18);
@@ -231,6 +358,7 @@ void ce_scratch_free(ce_scratch *s) {
         return;
     free(s->arena);
     free(s->lengths);
+    free(s->pooled);
     free(s);
 }
 
@@ -249,47 +377,61 @@ int ce_model_encode_images(const ce_model *m, float *out, const float *pixels, s
     return CE_OK;
 }
 
-/* How many tokens the tower must see of one text: up to and with the pooled one. */
-static int pooled_length(const ce_model *m, const int32_t *ids, size_t *length,
-                         ce_error *err) {
-    const ce_text_config *c = &m->config.text;
-    size_t pooled = 0;
-    bool found = false;
-    for (size_t i = 0; i < (size_t)c->context; i++) {
+static int check_ids(const ce_text_config *c, const int32_t *ids, ce_error *err) {
+    for (int i = 0; i < c->context; i++)
         if (ids[i] < 0 || ids[i] >= c->vocab_size)
             return ce_fail(err, CE_EINVAL, "token id %d is outside the vocabulary of %d",
                            ids[i], c->vocab_size);
-        if (c->end_of_text < 0) {
-            if (ids[i] > ids[pooled])
-                pooled = i;
-        } else if (!found && ids[i] == c->end_of_text) {
-            pooled = i;
-            found = true;
-        }
-    }
-    *length = pooled + 1;
     return CE_OK;
+}
+
+/* The row of one text that stands for it. */
+static size_t pooled_row(const ce_text_config *c, const int32_t *ids) {
+    size_t row = 0, context = (size_t)c->context;
+    if (c->pool == CE_POOL_LAST)
+        return context - 1;
+    for (size_t i = 0; i < context; i++) {
+        if (c->pool == CE_POOL_LARGEST_ID && ids[i] > ids[row])
+            row = i;
+        if (c->pool == CE_POOL_END_OF_TEXT && ids[i] == c->end_of_text)
+            return i;
+    }
+    return row;
+}
+
+/* How many tokens of one text take part. */
+static size_t length_of(const ce_text_config *c, const int32_t *ids, size_t pooled) {
+    size_t length = (size_t)c->context;
+    if (c->kind == CE_TEXT_BERT) /* the last token is a separator, never padding */
+        while (length > 1 && ids[length - 1] == c->pad)
+            length--;
+    else if (!c->not_causal)
+        length = pooled + 1;
+    return length;
 }
 
 int ce_model_encode_tokens(const ce_model *m, float *out, const int32_t *ids, size_t n,
                            ce_scratch *scratch, ce_error *err) {
+    const ce_text_config *c = &m->config.text;
     size_t context = (size_t)m->info.context, d = (size_t)m->info.embed_dim;
     if (scratch->tower != CE_TEXT_TOWER)
         return ce_fail(err, CE_EINVAL, "this scratch is for the image tower");
     for (size_t first = 0; first < n;) {
         size_t batch = 0, tokens = 0;
         while (first + batch < n) {
-            size_t length = 0;
-            int result = pooled_length(m, ids + (first + batch) * context, &length, err);
+            const int32_t *text = ids + (first + batch) * context;
+            int result = check_ids(c, text, err);
             if (result < 0)
                 return result;
+            size_t pooled = pooled_row(c, text), length = length_of(c, text, pooled);
             if (tokens + length > m->text->max_tokens)
                 break;
+            scratch->pooled[batch] = pooled;
             scratch->lengths[batch++] = length;
             tokens += length;
         }
         m->text->encode(m->text, out + first * d, ids + first * context, scratch->lengths,
-                        batch, scratch->arena);
+                        scratch->pooled, batch, scratch->arena);
         first += batch;
     }
     return CE_OK;

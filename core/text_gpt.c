@@ -1,11 +1,11 @@
-/* CLIP's text tower (Radford et al. 2021): a GPT-2 style causal transformer.
+/* CLIP's text tower (Radford et al. 2021), a GPT-2 style transformer:
  *
- *     token embedding + position -> blocks (causal) -> layer norm -> the end-of-text row
- *                                -> projection
+ *     token embedding + position -> blocks -> layer norm -> one row -> projection
  *
- * The arithmetic is that of OpenAI's CLIP.encode_text (clip/model.py). Because no token
- * sees a later one, a text ends at its pooled token: padding is never computed. That is
- * exact.
+ * The arithmetic is that of OpenAI's CLIP.encode_text (clip/model.py), of open_clip's
+ * TextTransformer and of transformers' SiglipTextTransformer, whose blocks are not causal.
+ * Where they are, no token sees a later one, so a text ends at its pooled token: padding is
+ * never computed. That is exact.
  */
 #include "towers.h"
 
@@ -23,12 +23,14 @@ typedef struct gpt {
     float *embedding; /* [vocab_size, width] */
     ce_norm final;
     ce_transformer transformer;
+    bool has_projection;
     ce_linear projection;
 } gpt;
 
 typedef struct gpt_names {
-    const char *embedding, *positions, *blocks, *final, *projection;
-    ce_orientation projection_orientation;
+    const char *embedding, *positions, *blocks, *final;
+    const char *projection; /* + ".weight", ".bias", as of a layer */
+    const char *matrix;     /* the projection where it is a parameter [width, embed_dim] */
     const ce_block_names *block;
 } gpt_names;
 
@@ -37,8 +39,16 @@ static const gpt_names hugging_face = {
     .positions = "text_model.embeddings.position_embedding.weight",
     .blocks = "text_model.encoder.layers.",
     .final = "text_model.final_layer_norm",
-    .projection = "text_projection.weight",
-    .projection_orientation = CE_ROWS_OUT,
+    .projection = "text_projection",
+    .block = &ce_names_hugging_face,
+};
+
+static const gpt_names siglip = {
+    .embedding = "text_model.embeddings.token_embedding.weight",
+    .positions = "text_model.embeddings.position_embedding.weight",
+    .blocks = "text_model.encoder.layers.",
+    .final = "text_model.final_layer_norm",
+    .projection = "text_model.head",
     .block = &ce_names_hugging_face,
 };
 
@@ -48,9 +58,28 @@ static const gpt_names open_clip = {
     .blocks = "transformer.resblocks.",
     .final = "ln_final",
     .projection = "text_projection",
-    .projection_orientation = CE_ROWS_IN,
+    .matrix = "text_projection",
     .block = &ce_names_open_clip,
 };
+
+/* open_clip's CustomTextCLIP: the text tower is a module of its own. */
+static const gpt_names open_clip_custom = {
+    .embedding = "text.token_embedding.weight",
+    .positions = "text.positional_embedding",
+    .blocks = "text.transformer.resblocks.",
+    .final = "text.ln_final",
+    .projection = "text.text_projection",
+    .matrix = "text.text_projection",
+    .block = &ce_names_open_clip,
+};
+
+static const gpt_names *names_of(const ce_config *config, const ce_weights *w) {
+    if (config->family == CE_FAMILY_SIGLIP)
+        return &siglip;
+    if (config->family != CE_FAMILY_OPEN_CLIP)
+        return &hugging_face;
+    return ce_weights_find(w, open_clip_custom.embedding) ? &open_clip_custom : &open_clip;
+}
 
 static void gpt_free(ce_text_tower *base) {
     gpt *g = (gpt *)base;
@@ -62,33 +91,57 @@ static void gpt_free(ce_text_tower *base) {
     free(g);
 }
 
+/* x [sum of lengths, width] */
+static void embed(const gpt *g, float *x, const int32_t *ids, const size_t *lengths,
+                  size_t n) {
+    size_t width = g->transformer.width;
+    for (size_t i = 0; i < n; i++)
+        for (size_t p = 0; p < lengths[i]; p++, x += width) {
+            const float *token = g->embedding + (size_t)ids[i * g->context + p] * width;
+            for (size_t j = 0; j < width; j++)
+                x[j] = token[j] + g->positions[p * width + j];
+        }
+}
+
 static void gpt_encode(const ce_text_tower *base, float *out, const int32_t *ids,
-                       const size_t *lengths, size_t n, float *scratch) {
+                       const size_t *lengths, const size_t *pooled, size_t n,
+                       float *scratch) {
     const gpt *g = (const gpt *)base;
     size_t width = g->transformer.width, rows = 0;
     for (size_t i = 0; i < n; i++)
         rows += lengths[i];
     float *x = ce_take(&scratch, rows * width);
-    float *pooled = ce_take(&scratch, n * width);
-    float *row = x;
-    for (size_t i = 0; i < n; i++)
-        for (size_t p = 0; p < lengths[i]; p++, row += width) {
-            const float *token = g->embedding + (size_t)ids[i * g->context + p] * width;
-            for (size_t j = 0; j < width; j++)
-                row[j] = token[j] + g->positions[p * width + j];
-        }
+    float *normed = ce_take(&scratch, n * width);
+    embed(g, x, ids, lengths, n);
     ce_transformer_forward(&g->transformer, x, lengths, n, scratch);
-    row = x;
-    for (size_t i = 0; i < n; i++) {
-        row += lengths[i] * width; /* one past the pooled row */
-        ce_kernels_get()->layer_norm(pooled + i * width, row - width, g->final.gain,
-                                     g->final.bias, width, g->transformer.eps);
-    }
-    ce_linear_forward(&g->projection, out, pooled, n, CE_NO_ACTIVATION, false, scratch);
+    float *to = g->has_projection ? normed : out;
+    for (size_t i = 0; i < n; x += lengths[i++] * width)
+        ce_norm_forward(&g->final, to + i * width, x + pooled[i] * width, width, 1, width,
+                        g->transformer.eps);
+    if (g->has_projection)
+        ce_linear_forward(&g->projection, out, normed, n, CE_NO_ACTIVATION, false, scratch);
 }
 
-static int load(gpt *g, const ce_config *config, ce_weights *w, const gpt_names *names,
-                ce_error *err) {
+static int load_projection(gpt *g, const ce_config *config, ce_weights *w,
+                           const gpt_names *names, ce_error *err) {
+    size_t d = (size_t)config->embed_dim;
+    char name[64];
+    g->has_projection = !config->text.no_projection;
+    if (!g->has_projection)
+        return CE_OK;
+    ce_linear_init(&g->projection, d, g->transformer.width);
+    if (names->matrix && !config->text.projection_bias)
+        return ce_linear_set(&g->projection, 0, w, names->matrix, d, CE_ROWS_IN, err);
+    snprintf(name, sizeof name, "%s.weight", names->projection);
+    int result = ce_linear_set(&g->projection, 0, w, name, d, CE_ROWS_OUT, err);
+    if (result < 0 || !config->text.projection_bias)
+        return result;
+    snprintf(name, sizeof name, "%s.bias", names->projection);
+    return ce_linear_set_bias(&g->projection, 0, w, name, d, err);
+}
+
+static int load(gpt *g, const ce_config *config, ce_weights *w, ce_error *err) {
+    const gpt_names *names = names_of(config, w);
     size_t width = g->transformer.width;
     size_t embedding_shape[] = {(size_t)config->text.vocab_size, width};
     size_t position_shape[] = {g->context, width};
@@ -103,12 +156,7 @@ static int load(gpt *g, const ce_config *config, ce_weights *w, const gpt_names 
         result = ce_norm_load(&g->final, w, names->final, width, err);
     if (result == CE_OK)
         result = ce_transformer_load(&g->transformer, w, names->blocks, names->block, err);
-    ce_linear_init(&g->projection, (size_t)config->embed_dim, width);
-    if (result == CE_OK)
-        result =
-            ce_linear_set(&g->projection, 0, w, names->projection,
-                          (size_t)config->embed_dim, names->projection_orientation, err);
-    return result;
+    return result < 0 ? result : load_projection(g, config, w, names, err);
 }
 
 int ce_text_gpt_open(ce_text_tower **out, const ce_config *config, ce_weights *w,
@@ -123,18 +171,17 @@ int ce_text_gpt_open(ce_text_tower **out, const ce_config *config, ce_weights *w
                                       .hidden = (size_t)c->hidden,
                                       .layers = (size_t)c->layers,
                                       .activation = c->activation,
-                                      .causal = true,
+                                      .causal = !c->not_causal,
+                                      .layer_scale = c->layer_scale,
                                       .eps = (float)c->eps};
     g->base.encode = gpt_encode;
     g->base.free = gpt_free;
     g->base.max_tokens = g->context > BATCH_ROWS ? g->context : BATCH_ROWS;
     snprintf(g->base.summary, sizeof g->base.summary,
-             "causal transformer %d x %d, %d heads, context %d, vocabulary %d, %s",
-             c->layers, c->width, c->heads, c->context, c->vocab_size,
-             ce_activation_name(c->activation));
-    int result =
-        load(g, config, w,
-             config->style == CE_TEXT_HUGGING_FACE ? &hugging_face : &open_clip, err);
+             "%s transformer %d x %d, %d heads, context %d, vocabulary %d, %s",
+             c->not_causal ? "bidirectional" : "causal", c->layers, c->width, c->heads,
+             c->context, c->vocab_size, ce_activation_name(c->activation));
+    int result = load(g, config, w, err);
     size_t inside = ce_transformer_scratch(&g->transformer, g->base.max_tokens, g->context);
     g->base.scratch =
         2 * g->base.max_tokens * g->transformer.width + 2 * CE_MAX_LANES + inside;

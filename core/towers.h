@@ -23,20 +23,16 @@ int ce_vision_vit_open(ce_vision **out, const ce_config *config, ce_weights *w,
 int ce_vision_resnet_open(ce_vision **out, const ce_config *config, ce_weights *w,
                           ce_error *err);
 
-/* One text as a tower sees it. */
-typedef struct ce_text_span {
-    size_t length; /* tokens that take part; what is behind them is not computed */
-    size_t pooled; /* the row that stands for the text; < length */
-} ce_text_span;
-
+/* What of a text takes part: its first `lengths[i]` tokens (what is behind is not
+ * computed), of which row `pooled[i]` stands for the text. */
 typedef struct ce_text_tower ce_text_tower;
 struct ce_text_tower {
     size_t max_tokens; /* rows that one call of encode takes at most, all texts together */
     size_t scratch;
     char summary[160];
-    /* out [n, embed_dim]; ids [n, context]; the spans' lengths sum to <= max_tokens */
+    /* out [n, embed_dim]; ids [n, context]; lengths[n] sum to <= max_tokens; pooled[n] */
     void (*encode)(const ce_text_tower *t, float *out, const int32_t *ids,
-                   const ce_text_span *spans, size_t n, float *scratch);
+                   const size_t *lengths, const size_t *pooled, size_t n, float *scratch);
     void (*free)(ce_text_tower *t);
 };
 

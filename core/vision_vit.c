@@ -1,12 +1,15 @@
-/* Vision Transformer (Dosovitskiy et al. 2021) as CLIP uses it:
+/* Vision Transformer (Dosovitskiy et al. 2021) as the CLIP family uses it:
  *
- *     pixels -> patches, one linear map without bias -> [class token | patches] + positions
- *            -> layer norm -> blocks -> layer norm of the class token -> projection
+ *     pixels -> patches, one linear map -> [class token |] patches + positions
+ *            -> [layer norm] -> blocks -> layer norm -> pool -> [projection]
  *
- * The arithmetic is that of OpenAI's VisionTransformer (clip/model.py), which open_clip and
- * transformers' CLIPVisionTransformer share.
+ * The arithmetic is that of OpenAI's VisionTransformer (clip/model.py), which open_clip's
+ * (with its options) and transformers' CLIPVisionTransformer share, and of transformers'
+ * SiglipVisionTransformer: no class token, no first norm, a pool by attention
+ * (vision_pool.c), no projection.
  */
 #include "towers.h"
+#include "vision_pool.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -21,26 +24,30 @@ typedef struct vit {
     size_t patch, rows, cols; /* of the grid of patches */
     size_t image_width, image_height;
     ce_linear embed;    /* [width, 3 * patch * patch] */
-    float *class_token; /* [width] */
+    float *class_token; /* [width], or NULL */
     float *positions;   /* [tokens, width] */
+    bool has_pre, norm_after_pool, has_projection;
     ce_norm pre, post;
     ce_transformer transformer;
+    ce_pool pool;
+    ce_attention_pool head;
     ce_linear projection;
 } vit;
 
 typedef struct vit_names {
-    const char *class_token, *patches, *positions, *pre, *post, *blocks, *projection;
+    const char *class_token, *patches, *positions, *pre, *post, *blocks, *head, *projection;
     ce_orientation projection_orientation;
     const ce_block_names *block;
 } vit_names;
 
 static const vit_names hugging_face = {
     .class_token = "vision_model.embeddings.class_embedding",
-    .patches = "vision_model.embeddings.patch_embedding.weight",
+    .patches = "vision_model.embeddings.patch_embedding",
     .positions = "vision_model.embeddings.position_embedding.weight",
     .pre = "vision_model.pre_layrnorm", /* the library's own spelling */
     .post = "vision_model.post_layernorm",
     .blocks = "vision_model.encoder.layers.",
+    .head = "vision_model.head",
     .projection = "visual_projection.weight",
     .projection_orientation = CE_ROWS_OUT,
     .block = &ce_names_hugging_face,
@@ -48,7 +55,7 @@ static const vit_names hugging_face = {
 
 static const vit_names open_clip = {
     .class_token = "visual.class_embedding",
-    .patches = "visual.conv1.weight",
+    .patches = "visual.conv1",
     .positions = "visual.positional_embedding",
     .pre = "visual.ln_pre",
     .post = "visual.ln_post",
@@ -58,8 +65,12 @@ static const vit_names open_clip = {
     .block = &ce_names_open_clip,
 };
 
-static size_t tokens(const vit *v) {
-    return v->rows * v->cols + 1;
+static size_t grid_of(const vit *v) {
+    return v->rows * v->cols;
+}
+
+static size_t tokens(const vit *v, bool has_class_token) {
+    return grid_of(v) + (has_class_token ? 1 : 0);
 }
 
 static void vit_free(ce_vision *base) {
@@ -70,6 +81,7 @@ static void vit_free(ce_vision *base) {
     ce_norm_free(&v->pre);
     ce_norm_free(&v->post);
     ce_transformer_free(&v->transformer);
+    ce_attention_pool_free(&v->head);
     ce_linear_free(&v->projection);
     free(v);
 }
@@ -88,84 +100,146 @@ static void cut_patches(const vit *v, float *patches, const float *pixels) {
                            v->patch * sizeof *patches);
 }
 
-/* x[tokens, width] of one picture: class token, then the embedded patches, plus positions.
+/* x [tokens, width] of one picture: class token, then the embedded patches, plus positions.
  */
 static void assemble_tokens(const vit *v, float *x, const float *embedded) {
     size_t width = v->transformer.width;
+    const float *positions = v->positions;
+    if (v->class_token) {
+        for (size_t i = 0; i < width; i++)
+            x[i] = v->class_token[i] + positions[i];
+        x += width;
+        positions += width;
+    }
+    for (size_t i = 0; i < grid_of(v) * width; i++)
+        x[i] = embedded[i] + positions[i];
+}
+
+/* x [n, tokens, width] */
+static void embed(const vit *v, float *x, const float *pixels, size_t n, float *scratch) {
+    size_t width = v->transformer.width, grid = grid_of(v);
+    size_t patch_size = 3 * v->patch * v->patch, count = tokens(v, v->class_token != NULL);
+    float *patches = ce_take(&scratch, n * grid * patch_size);
+    float *embedded = ce_take(&scratch, n * grid * width);
+    for (size_t i = 0; i < n; i++)
+        cut_patches(v, patches + i * grid * patch_size,
+                    pixels + i * 3 * v->image_width * v->image_height);
+    ce_linear_forward(&v->embed, embedded, patches, n * grid, CE_NO_ACTIVATION, false,
+                      scratch);
+    for (size_t i = 0; i < n; i++)
+        assemble_tokens(v, x + i * count * width, embedded + i * grid * width);
+    if (v->has_pre)
+        ce_norm_forward(&v->pre, x, x, width, n * count, width, v->transformer.eps);
+}
+
+/* mean [width] of rows [n, width] */
+static void average(float *mean, const float *rows, size_t n, size_t width) {
+    memset(mean, 0, width * sizeof *mean);
+    for (size_t t = 0; t < n; t++)
+        for (size_t i = 0; i < width; i++)
+            mean[i] += rows[t * width + i];
     for (size_t i = 0; i < width; i++)
-        x[i] = v->class_token[i] + v->positions[i];
-    for (size_t i = 0; i < (tokens(v) - 1) * width; i++)
-        x[width + i] = embedded[i] + v->positions[width + i];
+        mean[i] /= (float)n;
+}
+
+/* pooled [n, width] of x [n, tokens, width], which the last norm may change */
+static void pool(const vit *v, float *pooled, float *x, size_t n, float *scratch) {
+    size_t width = v->transformer.width, count = tokens(v, v->class_token != NULL);
+    float eps = v->transformer.eps;
+    if (v->pool == CE_POOL_FIRST) { /* the norm takes each row alone: before is after */
+        ce_norm_forward(&v->post, pooled, x, count * width, n, width, eps);
+        return;
+    }
+    if (!v->norm_after_pool)
+        ce_norm_forward(&v->post, x, x, width, n * count, width, eps);
+    if (v->pool == CE_POOL_ATTENTION)
+        ce_attention_pool_forward(&v->head, pooled, x, count, n, scratch);
+    for (size_t i = 0; i < n && v->pool == CE_POOL_AVERAGE; i++)
+        average(pooled + i * width, x + ((i + 1) * count - grid_of(v)) * width, grid_of(v),
+                width);
+    if (v->norm_after_pool)
+        ce_norm_forward(&v->post, pooled, pooled, width, n, width, eps);
 }
 
 static void vit_encode(const ce_vision *base, float *out, const float *pixels, size_t n,
                        float *scratch) {
     const vit *v = (const vit *)base;
-    const ce_kernels *kernels = ce_kernels_get();
-    size_t width = v->transformer.width, count = tokens(v), grid = count - 1;
-    size_t patch_size = 3 * v->patch * v->patch;
+    size_t width = v->transformer.width, count = tokens(v, v->class_token != NULL);
     size_t lengths[BATCH_ROWS];
     float *x = ce_take(&scratch, n * count * width);
     float *pooled = ce_take(&scratch, n * width);
-
-    float *rest = scratch;
-    float *patches = ce_take(&rest, n * grid * patch_size);
-    float *embedded = ce_take(&rest, n * grid * width);
+    embed(v, x, pixels, n, scratch);
     for (size_t i = 0; i < n; i++)
-        cut_patches(v, patches + i * grid * patch_size,
-                    pixels + i * 3 * v->image_width * v->image_height);
-    ce_linear_forward(&v->embed, embedded, patches, n * grid, CE_NO_ACTIVATION, false,
-                      rest);
-    for (size_t i = 0; i < n; i++) {
-        assemble_tokens(v, x + i * count * width, embedded + i * grid * width);
         lengths[i] = count;
-    }
-    float eps = v->transformer.eps;
-    for (float *row = x; row < x + n * count * width; row += width)
-        kernels->layer_norm(row, row, v->pre.gain, v->pre.bias, width, eps);
     ce_transformer_forward(&v->transformer, x, lengths, n, scratch);
-    for (size_t i = 0; i < n; i++)
-        kernels->layer_norm(pooled + i * width, x + i * count * width, v->post.gain,
-                            v->post.bias, width, eps);
-    ce_linear_forward(&v->projection, out, pooled, n, CE_NO_ACTIVATION, false, scratch);
+    pool(v, v->has_projection ? pooled : out, x, n, scratch);
+    if (v->has_projection)
+        ce_linear_forward(&v->projection, out, pooled, n, CE_NO_ACTIVATION, false, scratch);
 }
 
-static int load(vit *v, const ce_config *config, ce_weights *w, const vit_names *names,
-                ce_error *err) {
+static int load_embedding(vit *v, const ce_vision_config *c, ce_weights *w,
+                          const vit_names *names, ce_error *err) {
     size_t width = v->transformer.width, patch = v->patch;
-    size_t class_shape[] = {width}, position_shape[] = {tokens(v), width};
+    size_t class_shape[] = {width};
+    size_t position_shape[] = {tokens(v, !c->no_class_token), width};
     size_t patch_shape[] = {width, 3, patch, patch};
+    char name[96];
     ce_linear_init(&v->embed, width, 3 * patch * patch);
-    int result = ce_linear_set_shaped(&v->embed, 0, w, names->patches, 4, patch_shape, err);
-    if (result == CE_OK)
+    snprintf(name, sizeof name, "%s.weight", names->patches);
+    int result = ce_linear_set_shaped(&v->embed, 0, w, name, 4, patch_shape, err);
+    snprintf(name, sizeof name, "%s.bias", names->patches);
+    if (result == CE_OK && c->patch_bias)
+        result = ce_linear_set_bias(&v->embed, 0, w, name, width, err);
+    if (result == CE_OK && !c->no_class_token)
         result = ce_weights_take_floats(w, &v->class_token, names->class_token, 1,
                                         class_shape, err);
     if (result == CE_OK)
         result = ce_weights_take_floats(w, &v->positions, names->positions, 2,
                                         position_shape, err);
-    if (result == CE_OK)
+    if (result == CE_OK && v->has_pre)
         result = ce_norm_load(&v->pre, w, names->pre, width, err);
-    if (result == CE_OK)
-        result = ce_norm_load(&v->post, w, names->post, width, err);
-    if (result == CE_OK)
-        result = ce_transformer_load(&v->transformer, w, names->blocks, names->block, err);
-    ce_linear_init(&v->projection, (size_t)config->embed_dim, width);
-    if (result == CE_OK)
-        result =
-            ce_linear_set(&v->projection, 0, w, names->projection,
-                          (size_t)config->embed_dim, names->projection_orientation, err);
     return result;
 }
 
-static size_t scratch_size(const vit *v) {
-    size_t n = v->base.batch, count = tokens(v), width = v->transformer.width;
+static int load(vit *v, const ce_config *config, ce_weights *w, const vit_names *names,
+                ce_error *err) {
+    size_t width = v->transformer.width, d = (size_t)config->embed_dim;
+    int result = load_embedding(v, &config->vision, w, names, err);
+    if (result == CE_OK)
+        result = ce_transformer_load(&v->transformer, w, names->blocks, names->block, err);
+    if (result == CE_OK)
+        result = ce_norm_load(&v->post, w, names->post, width, err);
+    if (result == CE_OK && v->pool == CE_POOL_ATTENTION)
+        result = ce_attention_pool_load(&v->head, w, names->head, err);
+    ce_linear_init(&v->projection, d, width);
+    if (result == CE_OK && v->has_projection)
+        result = ce_linear_set(&v->projection, 0, w, names->projection, d,
+                               names->projection_orientation, err);
+    return result;
+}
+
+/* SIZE_MAX where it overflows. `count`: tokens of a picture. */
+static size_t scratch_size(const vit *v, size_t count) {
+    size_t n = v->base.batch, width = v->transformer.width;
     size_t inside = ce_transformer_scratch(&v->transformer, n * count, count);
-    size_t embedding = n * (count - 1) * (3 * v->patch * v->patch + width) +
+    size_t embedding = n * grid_of(v) * (3 * v->patch * v->patch + width) +
                        ce_linear_workspace() + 2 * CE_MAX_LANES;
+    size_t head =
+        v->pool == CE_POOL_ATTENTION ? ce_attention_pool_scratch(&v->head, count, n) : 0;
+    size_t most = embedding > head ? embedding : head;
     if (inside == SIZE_MAX)
         return SIZE_MAX;
-    return n * (count + 1) * width + 2 * CE_MAX_LANES +
-           (inside > embedding ? inside : embedding);
+    return n * (count + 1) * width + 2 * CE_MAX_LANES + (inside > most ? inside : most);
+}
+
+static void describe(char *out, size_t size, const ce_vision_config *c) {
+    const char *pool = c->pool == CE_POOL_AVERAGE     ? ", average pool"
+                       : c->pool == CE_POOL_ATTENTION ? ", attention pool"
+                                                      : "";
+    snprintf(out, size, "ViT %d x %d, %d heads, patch %d, %s%s%s%s", c->layers, c->width,
+             c->heads, c->patch, ce_activation_name(c->activation), pool,
+             c->no_pre_norm && !c->no_class_token ? ", no pre-norm" : "",
+             c->layer_scale ? ", layer scale" : "");
 }
 
 int ce_vision_vit_open(ce_vision **out, const ce_config *config, ce_weights *w,
@@ -179,24 +253,34 @@ int ce_vision_vit_open(ce_vision **out, const ce_config *config, ce_weights *w,
     v->image_height = (size_t)c->image_height;
     v->rows = v->image_height / v->patch;
     v->cols = v->image_width / v->patch;
+    v->has_pre = !c->no_pre_norm;
+    v->norm_after_pool = c->norm_after_pool;
+    v->has_projection = !c->no_projection;
+    v->pool = c->pool;
     v->transformer = (ce_transformer){.width = (size_t)c->width,
                                       .heads = (size_t)c->heads,
                                       .hidden = (size_t)c->hidden,
                                       .layers = (size_t)c->layers,
                                       .activation = c->activation,
+                                      .layer_scale = c->layer_scale,
                                       .eps = (float)c->eps};
+    v->head = (ce_attention_pool){.width = v->transformer.width,
+                                  .heads = v->transformer.heads,
+                                  .hidden = v->transformer.hidden,
+                                  .activation = c->activation,
+                                  .eps = v->transformer.eps};
+    size_t count = tokens(v, !c->no_class_token);
     v->base.encode = vit_encode;
     v->base.free = vit_free;
-    v->base.batch = tokens(v) < BATCH_ROWS ? BATCH_ROWS / tokens(v) : 1;
-    snprintf(v->base.summary, sizeof v->base.summary, "ViT %d x %d, %d heads, patch %d, %s",
-             c->layers, c->width, c->heads, c->patch, ce_activation_name(c->activation));
+    v->base.batch = count < BATCH_ROWS ? BATCH_ROWS / count : 1;
+    describe(v->base.summary, sizeof v->base.summary, c);
     int result =
         load(v, config, w,
-             config->style == CE_TEXT_HUGGING_FACE ? &hugging_face : &open_clip, err);
-    v->base.scratch = result == CE_OK ? scratch_size(v) : 0;
+             config->family == CE_FAMILY_OPEN_CLIP ? &open_clip : &hugging_face, err);
+    v->base.scratch = result == CE_OK ? scratch_size(v, count) : 0;
     if (v->base.scratch == SIZE_MAX)
         result = ce_fail(err, CE_EFORMAT, "%s: %zu tokens a picture are too many",
-                         ce_weights_path(w), tokens(v));
+                         ce_weights_path(w), count);
     if (result < 0) {
         vit_free(&v->base);
         return result;

@@ -1,0 +1,133 @@
+/* BERT (Devlin et al. 2019) as Chinese-CLIP uses it for texts:
+ *
+ *     word + position + segment embedding -> layer norm -> blocks that normalise afterwards
+ *         -> the first row ([CLS], without BERT's pooler) -> projection
+ *
+ * The arithmetic is that of transformers' ChineseCLIPTextModel. Padding is masked there; a
+ * text that ends at its last token and is computed alone gives the same, so padding is
+ * never computed.
+ */
+#include "towers.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BATCH_ROWS = 480 };
+
+typedef struct bert {
+    ce_text_tower base;
+    size_t context;
+    float *positions; /* [context, width], with the first segment's embedding added */
+    float *words;     /* [vocab_size, width] */
+    ce_norm norm;
+    ce_transformer transformer;
+    ce_linear projection;
+} bert;
+
+static void bert_free(ce_text_tower *base) {
+    bert *b = (bert *)base;
+    free(b->positions);
+    free(b->words);
+    ce_norm_free(&b->norm);
+    ce_transformer_free(&b->transformer);
+    ce_linear_free(&b->projection);
+    free(b);
+}
+
+static void bert_encode(const ce_text_tower *base, float *out, const int32_t *ids,
+                        const size_t *lengths, const size_t *pooled, size_t n,
+                        float *scratch) {
+    const bert *b = (const bert *)base;
+    size_t width = b->transformer.width, rows = 0;
+    for (size_t i = 0; i < n; i++)
+        rows += lengths[i];
+    float *x = ce_take(&scratch, rows * width);
+    float *firsts = ce_take(&scratch, n * width);
+    float *row = x;
+    for (size_t i = 0; i < n; i++)
+        for (size_t p = 0; p < lengths[i]; p++, row += width) {
+            const float *word = b->words + (size_t)ids[i * b->context + p] * width;
+            for (size_t j = 0; j < width; j++)
+                row[j] = word[j] + b->positions[p * width + j];
+        }
+    ce_norm_forward(&b->norm, x, x, width, rows, width, b->transformer.eps);
+    ce_transformer_forward(&b->transformer, x, lengths, n, scratch);
+    for (size_t i = 0; i < n; x += lengths[i++] * width)
+        memcpy(firsts + i * width, x + pooled[i] * width, width * sizeof *firsts);
+    ce_linear_forward(&b->projection, out, firsts, n, CE_NO_ACTIVATION, false, scratch);
+}
+
+/* positions += the embedding of the first segment: a text has no second one. */
+static int add_segment(bert *b, ce_weights *w, size_t types, ce_error *err) {
+    size_t width = b->transformer.width, shape[] = {types, width};
+    float *segments = NULL;
+    int result = ce_weights_take_floats(
+        w, &segments, "text_model.embeddings.token_type_embeddings.weight", 2, shape, err);
+    for (size_t i = 0; result == CE_OK && i < b->context * width; i++)
+        b->positions[i] += segments[i % width];
+    free(segments);
+    return result;
+}
+
+static int load(bert *b, const ce_config *config, ce_weights *w, ce_error *err) {
+    static const char *const words = "text_model.embeddings.word_embeddings.weight";
+    size_t width = b->transformer.width, d = (size_t)config->embed_dim;
+    size_t word_shape[] = {(size_t)config->text.vocab_size, width};
+    size_t position_shape[] = {b->context, width};
+    int result = ce_weights_take_floats(w, &b->words, words, 2, word_shape, err);
+    if (result == CE_OK) {
+        ce_tensor_release(ce_weights_find(w, words));
+        result = ce_weights_take_floats(w, &b->positions,
+                                        "text_model.embeddings.position_embeddings.weight",
+                                        2, position_shape, err);
+    }
+    if (result == CE_OK)
+        result = add_segment(b, w, (size_t)config->text.type_vocab_size, err);
+    if (result == CE_OK)
+        result = ce_norm_load(&b->norm, w, "text_model.embeddings.LayerNorm", width, err);
+    if (result == CE_OK)
+        result = ce_transformer_load(&b->transformer, w, "text_model.encoder.layer.",
+                                     &ce_names_bert, err);
+    ce_linear_init(&b->projection, d, width);
+    if (result == CE_OK)
+        result = ce_linear_set(&b->projection, 0, w, "text_projection.weight", d,
+                               CE_ROWS_OUT, err);
+    return result;
+}
+
+int ce_text_bert_open(ce_text_tower **out, const ce_config *config, ce_weights *w,
+                      ce_error *err) {
+    const ce_text_config *c = &config->text;
+    bert *b = calloc(1, sizeof *b);
+    if (!b)
+        return ce_fail(err, CE_ENOMEM, "out of memory");
+    b->context = (size_t)c->context;
+    b->transformer = (ce_transformer){.width = (size_t)c->width,
+                                      .heads = (size_t)c->heads,
+                                      .hidden = (size_t)c->hidden,
+                                      .layers = (size_t)c->layers,
+                                      .activation = c->activation,
+                                      .post_norm = true,
+                                      .eps = (float)c->eps};
+    b->base.encode = bert_encode;
+    b->base.free = bert_free;
+    b->base.max_tokens = b->context > BATCH_ROWS ? b->context : BATCH_ROWS;
+    snprintf(b->base.summary, sizeof b->base.summary,
+             "BERT %d x %d, %d heads, context %d, vocabulary %d, %s", c->layers, c->width,
+             c->heads, c->context, c->vocab_size, ce_activation_name(c->activation));
+    int result = load(b, config, w, err);
+    size_t inside = ce_transformer_scratch(&b->transformer, b->base.max_tokens, b->context);
+    b->base.scratch =
+        2 * b->base.max_tokens * b->transformer.width + 2 * CE_MAX_LANES + inside;
+    if (result == CE_OK && inside == SIZE_MAX)
+        result = ce_fail(err, CE_EFORMAT, "%s: %d tokens a text are too many",
+                         ce_weights_path(w), c->context);
+    if (result < 0) {
+        bert_free(&b->base);
+        return result;
+    }
+    *out = &b->base;
+    return CE_OK;
+}

@@ -1,0 +1,45 @@
+/* SigLIP's attention-pooling head ("MAP", Zhai et al. 2022): a learned query attends to all
+ * positions, then an MLP with a residual. The arithmetic is that of transformers'
+ * SiglipMultiheadAttentionPoolingHead:
+ *
+ *     y = out(attention(probe; x))
+ *     pooled = y + proj(activation(fc(layer_norm(y))))
+ *
+ *     ce_attention_pool head = {.width = 768, .heads = 12, ...};
+ *     ce_attention_pool_load(&head, weights, "vision_model.head", &err);
+ *     ce_attention_pool_forward(&head, pooled, x, tokens, n, scratch);
+ *     ce_attention_pool_free(&head);
+ */
+#ifndef CE_VISION_POOL_H
+#define CE_VISION_POOL_H
+
+#include "transformer.h"
+
+typedef struct ce_attention_pool {
+    size_t width, heads, hidden; /* set before it is loaded */
+    ce_activation activation;
+    float eps;
+    float
+        *query; /* [width]: the probe behind its linear layer, the same for all pictures */
+    ce_linear key_value, out, fc, proj;
+    ce_norm norm;
+} ce_attention_pool;
+
+int ce_attention_pool_load(ce_attention_pool *p, ce_weights *w, const char *name,
+                           ce_error *err);
+void ce_attention_pool_free(ce_attention_pool *p);
+
+/* Floats that a forward pass over n pictures needs. */
+size_t ce_attention_pool_scratch(const ce_attention_pool *p, size_t tokens, size_t n);
+
+/* pooled [n, width] of x [n, tokens, width] */
+void ce_attention_pool_forward(const ce_attention_pool *p, float *pooled, const float *x,
+                               size_t tokens, size_t n, float *scratch);
+
+/* mixed [width] = for each head the mean of the values, weighted by the softmax of the
+ * scaled products of query and keys. query [width]; key_value [tokens, 2 * width], keys
+ * first; scores: room for tokens rounded up to CE_MAX_LANES. */
+void ce_attend_one(float *mixed, const float *query, const float *key_value, size_t tokens,
+                   size_t width, size_t heads, float *scores);
+
+#endif
