@@ -11,9 +11,12 @@
 
 #include <cmocka.h>
 
-static const char *const models[] = {"clip-hf-quickgelu", "clip-hf-gelu-legacy",
-                                     "openclip-vit-gelu", "openclip-vit-quickgelu",
-                                     "openclip-rn",       "pocket"};
+static const char *const models[] = {
+    "clip-hf-quickgelu",  "clip-hf-gelu-legacy", "clip-hf-bf16-sharded",
+    "clip-hf-bin",        "clip-hf-bin-legacy",  "openclip-vit-gelu",
+    "openclip-vit-quickgelu", "openclip-rn",     "openai-vit",
+    "openai-rn",          "chinese-clip",        "siglip",
+    "pocket"};
 
 typedef struct fixture {
     char dir[GOLDEN_PATH];
@@ -43,7 +46,8 @@ static bool open_fixture(fixture *f, const char *name) {
     }
     bool embedded = strcmp(name, "pocket") == 0;
     ce_error err = {0};
-    if (ce_model_open(&f->model, embedded ? CE_SOURCE_DIR "/models/pocket" : dir, &err) < 0)
+    if (ce_model_open(&f->model, embedded ? CE_SOURCE_DIR "/models/pocket" : dir, NULL,
+                      &err) < 0)
         fail_msg("%s", err.message);
     assert_int_equal(ce_scratch_new(&f->images, f->model, CE_IMAGE_TOWER, &err), 0);
     assert_int_equal(ce_scratch_new(&f->texts, f->model, CE_TEXT_TOWER, &err), 0);

@@ -26,7 +26,7 @@ static int open_model(void **state) {
         pictures[i] =
             (ce_picture){.pixels = pixels[i], .width = SIDE, .height = SIDE, .channels = 3};
     }
-    return ce_model_open(&model, dir, &err);
+    return ce_model_open(&model, dir, NULL, &err);
 }
 
 static int close_model(void **state) {
