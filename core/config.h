@@ -54,6 +54,7 @@ typedef struct ce_vision_config {
     bool norm_after_pool; /* the last layer norm, behind the pool instead of before it */
     bool layer_scale;     /* a learned factor for each channel of a block's two branches */
     bool patch_bias;
+    bool timm;          /* named as timm names a ViT, inside open_clip */
     bool no_projection; /* the pooled row is the embedding */
 } ce_vision_config;
 

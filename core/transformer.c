@@ -40,6 +40,18 @@ const ce_block_names ce_names_open_clip = {
     .scale_2 = "ls_2.gamma",
 };
 
+const ce_block_names ce_names_timm = {
+    .ln_1 = "norm1",
+    .ln_2 = "norm2",
+    .in_weight = "attn.qkv.weight",
+    .in_bias = "attn.qkv.bias",
+    .out = "attn.proj",
+    .fc = "mlp.fc1",
+    .proj = "mlp.fc2",
+    .scale_1 = "ls1.gamma",
+    .scale_2 = "ls2.gamma",
+};
+
 int ce_norm_load(ce_norm *norm, ce_weights *w, const char *name, size_t width,
                  ce_error *err) {
     char full[320];

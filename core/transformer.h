@@ -26,7 +26,8 @@ typedef struct ce_block_names {
     const char *out, *fc, *proj;     /* + ".weight", ".bias" */
     const char *scale_1, *scale_2;   /* layer scale of the two branches */
 } ce_block_names;
-extern const ce_block_names ce_names_hugging_face, ce_names_bert, ce_names_open_clip;
+extern const ce_block_names ce_names_hugging_face, ce_names_bert, ce_names_open_clip,
+    ce_names_timm;
 
 typedef struct ce_norm {
     float *gain, *bias; /* [width] */

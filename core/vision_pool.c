@@ -23,74 +23,109 @@ void ce_attend_one(float *mixed, const float *query, const float *key_value, siz
     }
 }
 
+const ce_pool_names ce_pool_names_hugging_face = {
+    .probe = "vision_model.head.probe",
+    .key_value_weight = "vision_model.head.attention.in_proj_weight",
+    .key_value_bias = "vision_model.head.attention.in_proj_bias",
+    .out = "vision_model.head.attention.out_proj",
+    .norm = "vision_model.head.layernorm",
+    .fc = "vision_model.head.mlp.fc1",
+    .proj = "vision_model.head.mlp.fc2",
+};
+
+const ce_pool_names ce_pool_names_timm = {
+    .probe = "visual.trunk.attn_pool.latent",
+    .query_weight = "visual.trunk.attn_pool.q.weight",
+    .query_bias = "visual.trunk.attn_pool.q.bias",
+    .key_value_weight = "visual.trunk.attn_pool.kv.weight",
+    .key_value_bias = "visual.trunk.attn_pool.kv.bias",
+    .out = "visual.trunk.attn_pool.proj",
+    .norm = "visual.trunk.attn_pool.norm",
+    .fc = "visual.trunk.attn_pool.mlp.fc1",
+    .proj = "visual.trunk.attn_pool.mlp.fc2",
+};
+
 static int load_layer(ce_linear *l, size_t out, size_t in, ce_weights *w, const char *name,
-                      const char *part, ce_error *err) {
+                      ce_error *err) {
     char full[128];
     ce_linear_init(l, out, in);
-    snprintf(full, sizeof full, "%s.%s.weight", name, part);
+    snprintf(full, sizeof full, "%s.weight", name);
     int result = ce_linear_set(l, 0, w, full, out, CE_ROWS_OUT, err);
-    snprintf(full, sizeof full, "%s.%s.bias", name, part);
+    snprintf(full, sizeof full, "%s.bias", name);
     return result < 0 ? result : ce_linear_set_bias(l, 0, w, full, out, err);
 }
 
-/* query = Wq probe + bq, in double; Wq, Wk and Wv are stored stacked. */
+/* query = Wq probe + bq, in double. */
 static void map_probe(ce_attention_pool *p, const float *probe, const float *weight,
                       const float *bias) {
     for (size_t i = 0; i < p->width; i++) {
-        double sum = bias[i];
+        double sum = (double)bias[i];
         for (size_t j = 0; j < p->width; j++)
             sum += (double)weight[i * p->width + j] * (double)probe[j];
         p->query[i] = (float)sum;
     }
 }
 
-static int load_query_key_value(ce_attention_pool *p, ce_weights *w, const char *name,
-                                ce_error *err) {
-    size_t width = p->width, probe_shape[] = {1, 1, width};
-    size_t weight_shape[] = {3 * width, width}, bias_shape[] = {3 * width};
-    float *probe = NULL, *weight = NULL, *bias = NULL;
-    char full[128];
-    snprintf(full, sizeof full, "%s.probe", name);
-    int result = ce_weights_take_floats(w, &probe, full, 3, probe_shape, err);
-    snprintf(full, sizeof full, "%s.attention.in_proj_bias", name);
+/* The layers of query, keys and values as stored. */
+typedef struct stored {
+    float *probe, *weight, *bias;     /* keys and values are the last of weight and bias */
+    float *query_weight, *query_bias; /* NULL: the first of weight and bias */
+} stored;
+
+static int take_stored(stored *s, size_t width, ce_weights *w, const ce_pool_names *names,
+                       ce_error *err) {
+    size_t parts = names->query_weight ? 2 : 3, square[] = {width, width};
+    size_t probe_shape[] = {1, 1, width}, shape[] = {parts * width, width};
+    int result = ce_weights_take_floats(w, &s->probe, names->probe, 3, probe_shape, err);
     if (result == CE_OK)
-        result = ce_weights_take_floats(w, &bias, full, 1, bias_shape, err);
-    snprintf(full, sizeof full, "%s.attention.in_proj_weight", name);
+        result =
+            ce_weights_take_floats(w, &s->weight, names->key_value_weight, 2, shape, err);
     if (result == CE_OK)
-        result = ce_weights_take_floats(w, &weight, full, 2, weight_shape, err);
-    if (result == CE_OK && !ce_weights_is_shapes_only(w)) {
-        ce_linear_init(&p->key_value, 2 * width, width);
-        p->query = malloc(width * sizeof *p->query);
-        result = p->query ? CE_OK : ce_fail(err, CE_ENOMEM, "out of memory");
-        if (result == CE_OK) {
-            map_probe(p, probe, weight, bias);
-            result = ce_linear_set_rows(&p->key_value, 0, weight + width * width, 2 * width,
-                                        ce_weights_path(w), err);
-        }
-        if (result == CE_OK)
-            result =
-                ce_linear_set_bias_values(&p->key_value, 0, bias + width, 2 * width, err);
-    }
-    free(probe);
-    free(weight);
-    free(bias);
+        result = ce_weights_take_floats(w, &s->bias, names->key_value_bias, 1, shape, err);
+    if (result == CE_OK && names->query_weight)
+        result = ce_weights_take_floats(w, &s->query_weight, names->query_weight, 2, square,
+                                        err);
+    if (result == CE_OK && names->query_weight)
+        result =
+            ce_weights_take_floats(w, &s->query_bias, names->query_bias, 1, square, err);
     return result;
 }
 
-int ce_attention_pool_load(ce_attention_pool *p, ce_weights *w, const char *name,
+static int use_stored(ce_attention_pool *p, const stored *s, const char *path,
+                      ce_error *err) {
+    size_t width = p->width, skip = s->query_weight ? 0 : width;
+    p->query = malloc(width * sizeof *p->query);
+    if (!p->query)
+        return ce_fail(err, CE_ENOMEM, "%s: out of memory", path);
+    map_probe(p, s->probe, s->query_weight ? s->query_weight : s->weight,
+              s->query_bias ? s->query_bias : s->bias);
+    ce_linear_init(&p->key_value, 2 * width, width);
+    int result = ce_linear_set_rows(&p->key_value, 0, s->weight + skip * width, 2 * width,
+                                    path, err);
+    return result < 0 ? result
+                      : ce_linear_set_bias_values(&p->key_value, 0, s->bias + skip,
+                                                  2 * width, err);
+}
+
+int ce_attention_pool_load(ce_attention_pool *p, ce_weights *w, const ce_pool_names *names,
                            ce_error *err) {
-    char norm[128];
-    int result = load_query_key_value(p, w, name, err);
+    stored s = {0};
+    int result = take_stored(&s, p->width, w, names, err);
+    if (result == CE_OK && !ce_weights_is_shapes_only(w))
+        result = use_stored(p, &s, ce_weights_path(w), err);
     if (result == CE_OK)
-        result =
-            load_layer(&p->out, p->width, p->width, w, name, "attention.out_proj", err);
-    snprintf(norm, sizeof norm, "%s.layernorm", name);
+        result = load_layer(&p->out, p->width, p->width, w, names->out, err);
     if (result == CE_OK)
-        result = ce_norm_load(&p->norm, w, norm, p->width, err);
+        result = ce_norm_load(&p->norm, w, names->norm, p->width, err);
     if (result == CE_OK)
-        result = load_layer(&p->fc, p->hidden, p->width, w, name, "mlp.fc1", err);
+        result = load_layer(&p->fc, p->hidden, p->width, w, names->fc, err);
     if (result == CE_OK)
-        result = load_layer(&p->proj, p->width, p->hidden, w, name, "mlp.fc2", err);
+        result = load_layer(&p->proj, p->width, p->hidden, w, names->proj, err);
+    free(s.probe);
+    free(s.weight);
+    free(s.bias);
+    free(s.query_weight);
+    free(s.query_bias);
     return result;
 }
 

@@ -1,12 +1,12 @@
 /* SigLIP's attention-pooling head ("MAP", Zhai et al. 2022): a learned query attends to all
  * positions, then an MLP with a residual. The arithmetic is that of transformers'
- * SiglipMultiheadAttentionPoolingHead:
+ * SiglipMultiheadAttentionPoolingHead and of timm's AttentionPoolLatent:
  *
  *     y = out(attention(probe; x))
  *     pooled = y + proj(activation(fc(layer_norm(y))))
  *
  *     ce_attention_pool head = {.width = 768, .heads = 12, ...};
- *     ce_attention_pool_load(&head, weights, "vision_model.head", &err);
+ *     ce_attention_pool_load(&head, weights, &ce_pool_names_hugging_face, &err);
  *     ce_attention_pool_forward(&head, pooled, x, tokens, n, scratch);
  *     ce_attention_pool_free(&head);
  */
@@ -25,7 +25,15 @@ typedef struct ce_attention_pool {
     ce_norm norm;
 } ce_attention_pool;
 
-int ce_attention_pool_load(ce_attention_pool *p, ce_weights *w, const char *name,
+/* How a library names the parts; the query's layer lies in front of the keys' and values'
+ * (stacked), or in tensors of its own. Layers and norms: + ".weight", ".bias". */
+typedef struct ce_pool_names {
+    const char *probe, *query_weight, *query_bias, *key_value_weight, *key_value_bias;
+    const char *out, *norm, *fc, *proj;
+} ce_pool_names;
+extern const ce_pool_names ce_pool_names_hugging_face, ce_pool_names_timm;
+
+int ce_attention_pool_load(ce_attention_pool *p, ce_weights *w, const ce_pool_names *names,
                            ce_error *err);
 void ce_attention_pool_free(ce_attention_pool *p);
 

@@ -35,9 +35,10 @@ typedef struct vit {
 } vit;
 
 typedef struct vit_names {
-    const char *class_token, *patches, *positions, *pre, *post, *blocks, *head, *projection;
+    const char *class_token, *patches, *positions, *pre, *post, *blocks, *projection;
     ce_orientation projection_orientation;
     const ce_block_names *block;
+    const ce_pool_names *head;
 } vit_names;
 
 static const vit_names hugging_face = {
@@ -47,10 +48,10 @@ static const vit_names hugging_face = {
     .pre = "vision_model.pre_layrnorm", /* the library's own spelling */
     .post = "vision_model.post_layernorm",
     .blocks = "vision_model.encoder.layers.",
-    .head = "vision_model.head",
     .projection = "visual_projection.weight",
     .projection_orientation = CE_ROWS_OUT,
     .block = &ce_names_hugging_face,
+    .head = &ce_pool_names_hugging_face,
 };
 
 static const vit_names open_clip = {
@@ -64,6 +65,22 @@ static const vit_names open_clip = {
     .projection_orientation = CE_ROWS_IN,
     .block = &ce_names_open_clip,
 };
+
+/* A timm ViT inside open_clip, as its SigLIPs have: no class token, no projection. */
+static const vit_names timm = {
+    .patches = "visual.trunk.patch_embed.proj",
+    .positions = "visual.trunk.pos_embed",
+    .post = "visual.trunk.norm",
+    .blocks = "visual.trunk.blocks.",
+    .block = &ce_names_timm,
+    .head = &ce_pool_names_timm,
+};
+
+static const vit_names *names_of(const ce_config *config) {
+    if (config->family != CE_FAMILY_OPEN_CLIP)
+        return &hugging_face;
+    return config->vision.timm ? &timm : &open_clip;
+}
 
 static size_t grid_of(const vit *v) {
     return v->rows * v->cols;
@@ -181,7 +198,7 @@ static int load_embedding(vit *v, const ce_vision_config *c, ce_weights *w,
                           const vit_names *names, ce_error *err) {
     size_t width = v->transformer.width, patch = v->patch;
     size_t class_shape[] = {width};
-    size_t position_shape[] = {tokens(v, !c->no_class_token), width};
+    size_t position_shape[] = {1, tokens(v, !c->no_class_token), width};
     size_t patch_shape[] = {width, 3, patch, patch};
     char name[96];
     ce_linear_init(&v->embed, width, 3 * patch * patch);
@@ -194,15 +211,15 @@ static int load_embedding(vit *v, const ce_vision_config *c, ce_weights *w,
         result = ce_weights_take_floats(w, &v->class_token, names->class_token, 1,
                                         class_shape, err);
     if (result == CE_OK)
-        result = ce_weights_take_floats(w, &v->positions, names->positions, 2,
-                                        position_shape, err);
+        result = ce_weights_take_floats(w, &v->positions, names->positions, c->timm ? 3 : 2,
+                                        position_shape + (c->timm ? 0 : 1), err);
     if (result == CE_OK && v->has_pre)
         result = ce_norm_load(&v->pre, w, names->pre, width, err);
     return result;
 }
 
-static int load(vit *v, const ce_config *config, ce_weights *w, const vit_names *names,
-                ce_error *err) {
+static int load(vit *v, const ce_config *config, ce_weights *w, ce_error *err) {
+    const vit_names *names = names_of(config);
     size_t width = v->transformer.width, d = (size_t)config->embed_dim;
     int result = load_embedding(v, &config->vision, w, names, err);
     if (result == CE_OK)
