@@ -291,9 +291,7 @@ int ce_vision_vit_open(ce_vision **out, const ce_config *config, ce_weights *w,
     v->base.free = vit_free;
     v->base.batch = count < BATCH_ROWS ? BATCH_ROWS / count : 1;
     describe(v->base.summary, sizeof v->base.summary, c);
-    int result =
-        load(v, config, w,
-             config->family == CE_FAMILY_OPEN_CLIP ? &open_clip : &hugging_face, err);
+    int result = load(v, config, w, err);
     v->base.scratch = result == CE_OK ? scratch_size(v, count) : 0;
     if (v->base.scratch == SIZE_MAX)
         result = ce_fail(err, CE_EFORMAT, "%s: %zu tokens a picture are too many",
