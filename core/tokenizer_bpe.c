@@ -8,6 +8,7 @@
  */
 #include "tokenizer_bpe.h"
 
+#include "repair.h"
 #include "unicode.h"
 
 #include <string.h>
@@ -122,26 +123,15 @@ static int put_words(const ce_tokenizer_bpe *t, ce_ids *out, const int32_t *r, s
     return rc;
 }
 
-/* Python's str.strip() takes more than \s does: U+001C to U+001F. What it leaves of white
- * space only separates words. */
-static bool is_stripped(int32_t rune) {
-    return (rune >= 0x1c && rune <= 0x1f) || ce_rune_classify(rune) == CE_RUNE_SPACE;
-}
-
-/* basic_clean, whitespace_clean and lower. basic_clean's ftfy.fix_text is only its last
- * step here, NFC: the repairs before it, and the two rounds of html.unescape behind it,
- * are still to come. */
+/* basic_clean, whitespace_clean and lower. White space needs no cleaning: it only
+ * separates words, and what Python's str.strip() takes besides (U+001C to U+001F) is gone
+ * by then. */
 static int clean_like_openai(ce_runes *r, ce_error *err) {
-    int rc = ce_runes_nfc(r, err);
+    int rc = ce_runes_fix_text(r, err);
     if (rc < 0)
         return rc;
-    size_t begin = 0, end = r->count;
-    while (begin < end && is_stripped(r->at[begin]))
-        begin++;
-    while (end > begin && is_stripped(r->at[end - 1]))
-        end--;
-    memmove(r->at, r->at + begin, (end - begin) * sizeof *r->at);
-    r->count = end - begin;
+    ce_runes_unescape_html(r);
+    ce_runes_unescape_html(r);
     rc = ce_runes_lower(r, true, err);
     /* To a pattern that ignores case, U+0345 is a variant of iota, so that it is neither in
      * \p{L} nor in what is not \p{L}: Python's `regex` matches it nowhere. */

@@ -83,6 +83,15 @@ int ce_runes_copy(ce_runes *r, const int32_t *from, size_t count, ce_error *err)
     return 0;
 }
 
+int ce_runes_append(ce_runes *r, const int32_t *from, size_t count, ce_error *err) {
+    int rc = count > r->capacity - r->count ? reserve(r, 2 * (r->count + count), err) : 0;
+    if (rc < 0)
+        return rc;
+    memcpy(r->at + r->count, from, count * sizeof *from);
+    r->count += count;
+    return 0;
+}
+
 static int combining_class(int32_t rune) {
     return rune < 0x300 ? 0 : (int)utf8proc_get_property(rune)->combining_class;
 }

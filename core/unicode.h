@@ -36,6 +36,8 @@ void ce_runes_free(ce_runes *r);
 /* Replaces the content. CE_EINVAL: not UTF-8 (names the byte offset), or too long. */
 int ce_runes_decode(ce_runes *r, const char *text, size_t size, ce_error *err);
 int ce_runes_copy(ce_runes *r, const int32_t *from, size_t count, ce_error *err);
+/* `from` must not lie in `r`. */
+int ce_runes_append(ce_runes *r, const int32_t *from, size_t count, ce_error *err);
 
 /* Normalisation forms C and D (UAX #15). */
 int ce_runes_nfc(ce_runes *r, ce_error *err);
