@@ -1,0 +1,424 @@
+#include "tokenizer_files.h"
+
+#include "fs.h"
+#include "unicode.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define FILE_MAX ((size_t)64 << 20)
+
+/* ---- files ---- */
+
+static int join(char path[CE_TOKENIZER_PATH], const char *dir, const char *name,
+                ce_error *err) {
+    size_t n = strlen(dir);
+    const char *slash = n > 0 && dir[n - 1] != '/' ? "/" : "";
+    if (snprintf(path, CE_TOKENIZER_PATH, "%s%s%s", dir, slash, name) < CE_TOKENIZER_PATH)
+        return 0;
+    return ce_fail(err, CE_EINVAL, "%.*s...: the path is too long", ce_vocab_quote(dir, n),
+                   dir);
+}
+
+/* True also for a file that cannot be looked at: opening it will tell why. */
+static bool exists(const char *path) {
+    return access(path, F_OK) == 0 || errno != ENOENT;
+}
+
+static int load_small(json_t **out, char path[CE_TOKENIZER_PATH], const char *dir,
+                      const char *name, ce_error *err) {
+    int rc = join(path, dir, name, err);
+    return rc < 0 || !exists(path) ? rc : ce_json_load(out, path, err);
+}
+
+int ce_tokenizer_files_begin(ce_tokenizer_files *f, const char *dir, ce_error *err) {
+    struct stat info;
+    *f = (ce_tokenizer_files){.dir = dir};
+    if (stat(dir, &info) < 0)
+        return ce_fail(err, CE_EIO, "%s: %s", dir, strerror(errno));
+    if (!S_ISDIR(info.st_mode))
+        return ce_fail(err, CE_EIO, "%s: not a directory", dir);
+    int rc = load_small(&f->config, f->config_path, dir, "tokenizer_config.json", err);
+    if (rc < 0 || json_is_object(json_object_get(f->config, "added_tokens_decoder")))
+        return rc; /* the newer form supersedes the two older files */
+    rc = load_small(&f->map, f->map_path, dir, "special_tokens_map.json", err);
+    return rc < 0 ? rc
+                  : load_small(&f->named, f->named_path, dir, "added_tokens.json", err);
+}
+
+void ce_tokenizer_files_end(ce_tokenizer_files *f) {
+    json_decref(f->root);
+    json_decref(f->config);
+    json_decref(f->map);
+    json_decref(f->named);
+    ce_json_table_free(&f->table);
+    free(f->added);
+    free(f->text);
+    *f = (ce_tokenizer_files){0};
+}
+
+int ce_tokenizer_files_choose(ce_tokenizer_files *f, const char *name, ce_error *err) {
+    int rc = join(f->path, f->dir, name, err);
+    return rc < 0 ? rc : exists(f->path);
+}
+
+int ce_tokenizer_files_read(ce_tokenizer_files *f, ce_error *err) {
+    return ce_file_read(&f->text, &f->size, f->path, FILE_MAX, err);
+}
+
+/* Files of before 2021 may leave the type out. */
+static int check_model(ce_tokenizer_files *f, const char *wanted, ce_error *err) {
+    const char *type = wanted;
+    int rc = ce_json_require(f->root, "model", f->path, err);
+    if (rc == 0)
+        rc = ce_json_object(f->root, "model", &f->model, f->path, err);
+    if (rc == 0)
+        rc = ce_json_string(f->model, "type", &type, f->path, err);
+    if (rc == 0 && strcmp(type, wanted) != 0)
+        rc = ce_fail(err, CE_EUNSUPPORTED,
+                     "%s: model \"%.*s\", but this family of models has %s tokens", f->path,
+                     ce_vocab_quote(type, strlen(type)), type, wanted);
+    return rc;
+}
+
+int ce_tokenizer_files_load_json(ce_tokenizer_files *f, const char *type, ce_error *err) {
+    char *rest = NULL;
+    size_t size = 0;
+    int rc = ce_tokenizer_files_read(f, err);
+    if (rc == 0)
+        rc = ce_json_table_cut(&f->table, &rest, &size, f->text, f->size, f->path, err);
+    if (rc == 0)
+        rc = ce_json_parse(&f->root, rest, size, f->path, err);
+    free(rest);
+    return rc < 0 ? rc : check_model(f, type, err);
+}
+
+/* ---- small questions ---- */
+
+bool ce_json_is_text(const json_t *value, const char *wanted) {
+    const char *text = json_string_value(value);
+    return text && strcmp(text, wanted) == 0;
+}
+
+bool ce_json_is_type(const json_t *part, const char *type) {
+    return ce_json_is_text(json_object_get(part, "type"), type);
+}
+
+int ce_tokenizer_files_refuse(const ce_tokenizer_files *f, const char *part,
+                              const json_t *what, ce_error *err) {
+    char *text = what ? json_dumps(what, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+    const char *shown = text ? text : "null";
+    ce_fail(err, CE_EUNSUPPORTED, "%s: %s is not supported: %.*s", f->path, part,
+            ce_vocab_quote(shown, strlen(shown)), shown);
+    free(text);
+    return CE_EUNSUPPORTED;
+}
+
+bool ce_tokenizer_files_is_class(const ce_tokenizer_files *f, const char *name) {
+    const char *class = json_string_value(json_object_get(f->config, "tokenizer_class"));
+    size_t size = class ? strlen(class) : 0;
+    if (size > 4 && strcmp(class + size - 4, "Fast") == 0)
+        size -= 4;
+    return size == strlen(name) && (size == 0 || memcmp(class, name, size) == 0);
+}
+
+int ce_tokenizer_files_check_config(const ce_tokenizer_files *f, ce_error *err) {
+    static const char *const sides[] = {"padding_side", "truncation_side"};
+    bool split = false;
+    for (int i = 0; i < 2; i++) {
+        const char *side = "right";
+        int rc = ce_json_string(f->config, sides[i], &side, f->config_path, err);
+        if (rc == 0 && strcmp(side, "right") != 0)
+            rc =
+                ce_fail(err, CE_EUNSUPPORTED, "%s: \"%s\" is \"%.*s\", must be \"right\"",
+                        f->config_path, sides[i], ce_vocab_quote(side, strlen(side)), side);
+        if (rc < 0)
+            return rc;
+    }
+    int rc = ce_json_bool(f->config, "split_special_tokens", &split, f->config_path, err);
+    if (rc == 0 && split)
+        rc = ce_fail(err, CE_EUNSUPPORTED, "%s: \"split_special_tokens\" is not supported",
+                     f->config_path);
+    return rc;
+}
+
+/* ---- special and added tokens ---- */
+
+/* The value of a special token's key, and the file that has it. */
+static const json_t *special_value(const ce_tokenizer_files *f, const char *key,
+                                   const char **path) {
+    const json_t *value = json_object_get(f->map, key);
+    *path = f->map_path;
+    if (!value || json_is_null(value)) {
+        value = json_object_get(f->config, key);
+        *path = f->config_path;
+    }
+    return json_is_null(value) ? NULL : value;
+}
+
+int ce_tokenizer_files_special(const ce_tokenizer_files *f, const char *key,
+                               const char **name, ce_error *err) {
+    const char *path;
+    const json_t *value = special_value(f, key, &path);
+    if (!value)
+        return 0;
+    const char *text = json_string_value(
+        json_is_object(value) ? json_object_get(value, "content") : value);
+    if (!text || !*text)
+        return ce_fail(err, CE_EFORMAT, "%s: \"%s\" is no token", path, key);
+    *name = text;
+    return 0;
+}
+
+static bool is_stated(const ce_tokenizer_files *f, const char *text) {
+    for (size_t i = 0; i < f->added_count; i++)
+        if (strcmp(f->added[i].text, text) == 0)
+            return true;
+    return false;
+}
+
+/* Room doubles whenever the count is a power of two. */
+static int state(ce_tokenizer_files *f, ce_stated_token token, ce_error *err) {
+    size_t n = f->added_count;
+    if ((n & (n - 1)) == 0) {
+        ce_stated_token *grown = realloc(f->added, (n ? 2 * n : 1) * sizeof *grown);
+        if (!grown)
+            return ce_fail(err, CE_ENOMEM, "%s: out of memory for added tokens", f->path);
+        f->added = grown;
+    }
+    f->added[f->added_count++] = token;
+    return 0;
+}
+
+int ce_tokenizer_files_state(ce_tokenizer_files *f, const char *text, ce_error *err) {
+    if (is_stated(f, text))
+        return 0;
+    return state(f, (ce_stated_token){.text = text, .id = -1}, err);
+}
+
+static int state_object(ce_tokenizer_files *f, const json_t *object, int64_t id,
+                        const char *path, ce_error *err) {
+    ce_stated_token t = {.id = id};
+    if (!json_is_object(object))
+        return ce_fail(err, CE_EFORMAT, "%s: an added token must be an object", path);
+    int rc = ce_json_require(object, "content", path, err);
+    if (rc == 0)
+        rc = ce_json_string(object, "content", &t.text, path, err);
+    if (rc == 0)
+        rc = ce_json_bool(object, "normalized", &t.normalized, path, err);
+    if (rc == 0)
+        rc = ce_json_bool(object, "single_word", &t.single_word, path, err);
+    if (rc == 0)
+        rc = ce_json_bool(object, "lstrip", &t.lstrip, path, err);
+    if (rc == 0)
+        rc = ce_json_bool(object, "rstrip", &t.rstrip, path, err);
+    return rc < 0 || is_stated(f, t.text) ? rc : state(f, t, err);
+}
+
+/* tokenizer.json: "added_tokens": [{"id": 0, "content": ...}] */
+static int state_list(ce_tokenizer_files *f, ce_error *err) {
+    const json_t *list = json_object_get(f->root, "added_tokens");
+    int rc = 0;
+    for (size_t i = 0; i < json_array_size(list) && rc == 0; i++) {
+        const json_t *entry = json_array_get(list, i);
+        int id = -1;
+        rc = ce_json_int(entry, "id", &id, 0, INT32_MAX - 1, f->path, err);
+        if (rc == 0)
+            rc = ce_json_require(entry, "id", f->path, err);
+        if (rc == 0)
+            rc = state_object(f, entry, id, f->path, err);
+    }
+    return rc;
+}
+
+static int by_id(const void *a, const void *b) {
+    const ce_stated_token *x = a, *y = b;
+    return (x->id > y->id) - (x->id < y->id);
+}
+
+/* tokenizer_config.json: "added_tokens_decoder": {"49406": {"content": ...}} */
+static int state_decoder(ce_tokenizer_files *f, ce_error *err) {
+    const char *key;
+    json_t *value;
+    size_t first = f->added_count;
+    json_object_foreach(json_object_get(f->config, "added_tokens_decoder"), key, value) {
+        char *rest;
+        long id = strtol(key, &rest, 10);
+        if (rest == key || *rest || id < 0 || id >= INT32_MAX)
+            return ce_fail(err, CE_EFORMAT,
+                           "%s: \"added_tokens_decoder\" has an id \"%.*s\"",
+                           f->config_path, ce_vocab_quote(key, strlen(key)), key);
+        int rc = state_object(f, value, id, f->config_path, err);
+        if (rc < 0)
+            return rc;
+    }
+    if (f->added_count > first)
+        qsort(f->added + first, f->added_count - first, sizeof *f->added, by_id);
+    return 0;
+}
+
+/* added_tokens.json: {"token": 49408} */
+static int state_named(ce_tokenizer_files *f, ce_error *err) {
+    const char *key;
+    json_t *value;
+    size_t first = f->added_count;
+    json_object_foreach(f->named, key, value) {
+        int id = 0;
+        int rc = ce_json_int(f->named, key, &id, 0, INT32_MAX - 1, f->named_path, err);
+        if (rc == 0 && !is_stated(f, key))
+            rc =
+                state(f, (ce_stated_token){.text = key, .id = id, .normalized = true}, err);
+        if (rc < 0)
+            return rc;
+    }
+    if (f->added_count > first)
+        qsort(f->added + first, f->added_count - first, sizeof *f->added, by_id);
+    return 0;
+}
+
+static int state_special(ce_tokenizer_files *f, const json_t *value, const char *path,
+                         ce_error *err) {
+    const char *text = json_string_value(value);
+    if (!value || json_is_null(value) || (text && !*text))
+        return 0;
+    return text ? ce_tokenizer_files_state(f, text, err)
+                : state_object(f, value, -1, path, err);
+}
+
+/* The named special tokens, then further ones under the newer or the older key. */
+static int state_specials(ce_tokenizer_files *f, ce_error *err) {
+    static const char *const keys[] = {"bos_token", "eos_token", "unk_token", "sep_token",
+                                       "pad_token", "cls_token", "mask_token"};
+    static const char *const lists[] = {"extra_special_tokens",
+                                        "additional_special_tokens"};
+    const char *path;
+    int rc = 0;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys && rc == 0; i++) {
+        const json_t *value = special_value(f, keys[i], &path);
+        rc = state_special(f, value, path, err);
+    }
+    for (size_t k = 0; k < 2; k++) {
+        const json_t *list = special_value(f, lists[k], &path);
+        for (size_t i = 0; i < json_array_size(list) && rc == 0; i++)
+            rc = state_special(f, json_array_get(list, i), path, err);
+    }
+    return rc;
+}
+
+int ce_tokenizer_files_added(ce_tokenizer_files *f, bool own_list, ce_error *err) {
+    int rc = own_list ? state_list(f, err) : 0;
+    if (rc == 0)
+        rc = state_decoder(f, err);
+    if (rc == 0)
+        rc = state_named(f, err);
+    return rc < 0 ? rc : state_specials(f, err);
+}
+
+size_t ce_tokenizer_files_added_bytes(const ce_tokenizer_files *f) {
+    size_t bytes = 0;
+    for (size_t i = 0; i < f->added_count; i++)
+        bytes += strlen(f->added[i].text);
+    return bytes;
+}
+
+int ce_tokenizer_files_number(ce_tokenizer_files *f, ce_vocab *v, size_t *count,
+                              ce_error *err) {
+    for (size_t i = 0; i < f->added_count; i++) {
+        ce_stated_token *a = &f->added[i];
+        size_t size = strlen(a->text);
+        int64_t id = ce_vocab_find(v, a->text, size);
+        if (id < 0) {
+            id = (int64_t)*count;
+            int rc = ce_vocab_put(v, id, a->text, size, f->path, err);
+            if (rc < 0)
+                return rc;
+            ++*count;
+        }
+        if (a->id >= 0 && a->id != id)
+            return ce_fail(err, CE_EFORMAT,
+                           "%s: the added token \"%.*s\" states id %lld, but has id %lld",
+                           f->path, ce_vocab_quote(a->text, size), a->text,
+                           (long long)a->id, (long long)id);
+        a->id = id;
+    }
+    return 0;
+}
+
+int ce_tokenizer_files_id(const ce_tokenizer_files *f, const ce_vocab *v, int32_t *id,
+                          const char *name, const char *what, ce_error *err) {
+    *id = ce_vocab_find(v, name, strlen(name));
+    if (*id >= 0)
+        return 0;
+    return ce_fail(err, CE_EFORMAT, "%s: the %s token \"%.*s\" is not in the vocabulary",
+                   f->path, what, ce_vocab_quote(name, strlen(name)), name);
+}
+
+/* ---- post_processor ---- */
+
+static int check_id(const ce_tokenizer_files *f, const ce_vocab *v, const char *name,
+                    const json_t *id, ce_error *err) {
+    int32_t known = -1;
+    int rc = ce_tokenizer_files_id(f, v, &known, name, "post_processor's", err);
+    if (rc == 0 && (!json_is_integer(id) || json_integer_value(id) != known))
+        rc = ce_fail(err, CE_EFORMAT, "%s: post_processor: \"%.*s\" has not the id %d",
+                     f->path, ce_vocab_quote(name, strlen(name)), name, known);
+    return rc;
+}
+
+/* {"cls": ["[CLS]", 101], "sep": ["[SEP]", 102]} */
+static int read_pair(const ce_tokenizer_files *f, const ce_vocab *v, const json_t *part,
+                     const char *key, const char **name, ce_error *err) {
+    const json_t *pair = json_object_get(part, key);
+    *name = json_string_value(json_array_get(pair, 0));
+    if (!*name)
+        return ce_tokenizer_files_refuse(f, "post_processor", part, err);
+    return check_id(f, v, *name, json_array_get(pair, 1), err);
+}
+
+/* "single": [{"SpecialToken": {"id": "[CLS]"}}, {"Sequence": {"id": "A"}}, ...], and
+ * "special_tokens": {"[CLS]": {"ids": [101]}} */
+static int read_template(const ce_tokenizer_files *f, const ce_vocab *v, const json_t *part,
+                         const char **start, const char **end, ce_error *err) {
+    const json_t *single = json_object_get(part, "single");
+    bool has_text = false;
+    for (size_t i = 0; i < json_array_size(single); i++) {
+        const json_t *piece = json_array_get(single, i);
+        const char *name = json_string_value(
+            json_object_get(json_object_get(piece, "SpecialToken"), "id"));
+        const char **to = has_text ? end : start;
+        if (!name && json_object_get(piece, "Sequence") && !has_text) {
+            has_text = true;
+            continue;
+        }
+        if (!name || *to)
+            return ce_tokenizer_files_refuse(f, "post_processor", single, err);
+        *to = name;
+        const json_t *special =
+            json_object_get(json_object_get(part, "special_tokens"), name);
+        const json_t *ids = json_object_get(special, "ids");
+        if (json_array_size(ids) != 1)
+            return ce_tokenizer_files_refuse(f, "post_processor", single, err);
+        int rc = check_id(f, v, name, json_array_get(ids, 0), err);
+        if (rc < 0)
+            return rc;
+    }
+    return has_text ? 0 : ce_tokenizer_files_refuse(f, "post_processor", part, err);
+}
+
+int ce_tokenizer_files_frame(const ce_tokenizer_files *f, const ce_vocab *v,
+                             const char **start, const char **end, ce_error *err) {
+    const json_t *part = json_object_get(f->root, "post_processor");
+    *start = *end = NULL;
+    if (!part || json_is_null(part))
+        return 0;
+    if (ce_json_is_type(part, "TemplateProcessing"))
+        return read_template(f, v, part, start, end, err);
+    if (!ce_json_is_type(part, "BertProcessing") &&
+        !ce_json_is_type(part, "RobertaProcessing"))
+        return ce_tokenizer_files_refuse(f, "post_processor", part, err);
+    int rc = read_pair(f, v, part, "cls", start, err);
+    return rc < 0 ? rc : read_pair(f, v, part, "sep", end, err);
+}
