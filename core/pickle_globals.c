@@ -49,6 +49,8 @@ static const char *const allowed[] = {
     "torch.int32",
     "torch.int64",
     "torch.int8",
+    "torch.per_channel_affine", /* quantised: refused by the tensor's name */
+    "torch.per_tensor_affine",
     "torch.uint16",
     "torch.uint32",
     "torch.uint64",
@@ -71,6 +73,8 @@ static const char *const allowed[] = {
     "numpy.core.multiarray._reconstruct",
     "numpy._core.multiarray.scalar",
     "numpy._core.multiarray._reconstruct",
+    "numpy.core.numeric._frombuffer",
+    "numpy._core.numeric._frombuffer",
     "builtins.bytearray",
     "builtins.complex",
     "builtins.dict",
