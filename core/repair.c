@@ -128,6 +128,13 @@ static void mend_controls(ce_runes *r) {
 
 /* ---- all of it ---- */
 
+int ce_repair_spend(size_t *budget, size_t looks, ce_error *err) {
+    if (looks > *budget)
+        return ce_fail(err, CE_EINVAL, "the text needs too many rounds of repair");
+    *budget -= looks;
+    return 0;
+}
+
 static int mend_once(ce_runes *r, bool unescape, size_t *budget, ce_error *err) {
     if (unescape)
         ce_runes_unescape_careful(r);
@@ -175,7 +182,7 @@ static bool holds(const int32_t *r, size_t n, int32_t rune) {
 static int mend_segments(ce_runes *out, const ce_runes *r, ce_error *err) {
     ce_runes segment;
     ce_runes_init(&segment);
-    size_t budget = 16 * r->count + ((size_t)1 << 22), size;
+    size_t budget = 128 * r->count + ((size_t)1 << 26), size;
     bool unescape = true; /* until a '<': the text is HTML then, and means its references */
     int rc = 0;
     for (size_t i = 0; i < r->count && rc == 0; i += size) {

@@ -10,10 +10,12 @@
  * currency sign, a C1 control, ... */
 bool ce_runes_look_garbled(const int32_t *r, size_t n);
 
-/* Undoes wrong decodings until none is found. `budget`: how many runes may still be looked
- * at; CE_EINVAL where it is used up. */
+/* Undoes wrong decodings until none is found. */
 int ce_runes_undo_mojibake(ce_runes *r, size_t *budget, ce_error *err);
-int ce_repair_spend(size_t *budget, size_t runes, ce_error *err);
+
+/* Rounds end when nothing changes, which a text can put off for long: `budget` is the work
+ * still allowed, in looks at a rune (about 10 ns). CE_EINVAL where it is used up. */
+int ce_repair_spend(size_t *budget, size_t looks, ce_error *err);
 
 /* ftfy's more careful unescape: whole references with a semicolon only, but also the names
  * in capitals where they mean nothing else. */

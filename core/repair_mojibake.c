@@ -336,6 +336,9 @@ static bool equal(const ce_runes *a, const ce_runes *b) {
     return a->count == b->count && memcmp(a->at, b->at, a->count * sizeof *a->at) == 0;
 }
 
+/* What a trial of all pages costs, in looks at a rune. */
+#define LOOKS 32
+
 /* `next` is the text after the first of the three ways that does something. */
 static int undo_once(ce_runes *next, const ce_runes *r, size_t *budget, ce_error *err) {
     int rc = redecode_any(next, r, err);
@@ -347,20 +350,13 @@ static int undo_once(ce_runes *next, const ce_runes *r, size_t *budget, ce_error
     return rc;
 }
 
-int ce_repair_spend(size_t *budget, size_t runes, ce_error *err) {
-    if (runes > *budget)
-        return ce_fail(err, CE_EINVAL, "the text needs too many rounds of repair");
-    *budget -= runes;
-    return 0;
-}
-
 int ce_runes_undo_mojibake(ce_runes *r, size_t *budget, ce_error *err) {
     ce_runes next;
     ce_runes_init(&next);
     bool changed = true;
     int rc = 0;
     while (changed && !is_ascii(r) && ce_runes_look_garbled(r->at, r->count)) {
-        if ((rc = ce_repair_spend(budget, r->count, err)) < 0 ||
+        if ((rc = ce_repair_spend(budget, LOOKS * r->count, err)) < 0 ||
             (rc = undo_once(&next, r, budget, err)) < 0)
             break;
         changed = !equal(&next, r);
