@@ -101,3 +101,55 @@ void ce_lua_allocated(lua_State *L, size_t bytes) {
     if (kilobytes > 0)
         lua_gc(L, LUA_GCSTEP, kilobytes < (1 << 20) ? (int)kilobytes : 1 << 20);
 }
+
+/* ---- holders ---- */
+
+typedef struct holder {
+    void *what;
+    void (*release)(void *what);
+} holder;
+
+static const char *const HOLDER = "clipeval.holder";
+
+static int holder_close(lua_State *L) {
+    holder *h = luaL_checkudata(L, 1, HOLDER);
+    if (h->what)
+        h->release(h->what);
+    h->what = NULL;
+    return 0;
+}
+
+void **ce_lua_holder(lua_State *L, void (*release)(void *what)) {
+    holder *h = lua_newuserdatauv(L, sizeof *h, 0);
+    h->what = NULL;
+    h->release = release;
+    luaL_setmetatable(L, HOLDER);
+    return &h->what;
+}
+
+void ce_lua_holder_type(lua_State *L) {
+    static const luaL_Reg none[] = {{NULL, NULL}};
+    ce_lua_type(L, HOLDER, none, none, holder_close);
+}
+
+/* ---- fields of the table on top of the stack ---- */
+
+void ce_lua_set_string(lua_State *L, const char *key, const char *value) {
+    lua_pushstring(L, value);
+    lua_setfield(L, -2, key);
+}
+
+void ce_lua_set_integer(lua_State *L, const char *key, lua_Integer value) {
+    lua_pushinteger(L, value);
+    lua_setfield(L, -2, key);
+}
+
+void ce_lua_set_number(lua_State *L, const char *key, double value) {
+    lua_pushnumber(L, value);
+    lua_setfield(L, -2, key);
+}
+
+void ce_lua_set_boolean(lua_State *L, const char *key, bool value) {
+    lua_pushboolean(L, value);
+    lua_setfield(L, -2, key);
+}

@@ -65,10 +65,26 @@ const char *ce_lua_check_path(lua_State *L, int arg);
 /* `n` values of `size` bytes, zeroed, pushed as a userdata. */
 void *ce_lua_array(lua_State *L, size_t n, size_t size);
 
+/* Pushes a place for what core allocates, which the collector gives to `release`: made
+ * before it is filled, so that a raise between the two leaks nothing. */
+void **ce_lua_holder(lua_State *L, void (*release)(void *what));
+
+void ce_lua_set_string(lua_State *L, const char *key, const char *value);
+void ce_lua_set_integer(lua_State *L, const char *key, lua_Integer value);
+void ce_lua_set_number(lua_State *L, const char *key, double value);
+void ce_lua_set_boolean(lua_State *L, const char *key, bool value);
+
+void ce_lua_push_info(lua_State *L, const ce_model_info *info);
+void ce_lua_push_notes(lua_State *L, const ce_notes *notes);
+
+/* Makes the holders' metatable. */
+void ce_lua_holder_type(lua_State *L);
+
 /* Each adds to the table on top of the stack. */
 int luaopen_clipeval_matrix(lua_State *L);
 int luaopen_clipeval_image(lua_State *L);
 int luaopen_clipeval_model(lua_State *L);
+int luaopen_clipeval_checkpoint(lua_State *L);
 int luaopen_clipeval_metrics(lua_State *L);
 int luaopen_clipeval_files(lua_State *L);
 int luaopen_clipeval_output(lua_State *L);

@@ -9,33 +9,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* What core allocates and Lua is to free: pushed before it is filled, so that a raise
- * between the two leaks nothing. */
-typedef struct holder {
-    void *what;
-    void (*release)(void *what);
-} holder;
-
-static const char *const HOLDER = "clipeval.holder";
-
-static int holder_close(lua_State *L) {
-    holder *h = luaL_checkudata(L, 1, HOLDER);
-    if (h->what)
-        h->release(h->what);
-    h->what = NULL;
-    return 0;
-}
-
-static holder *new_holder(lua_State *L, void (*release)(void *what)) {
-    holder *h = lua_newuserdatauv(L, sizeof *h, 0);
-    h->what = NULL;
-    h->release = release;
-    luaL_setmetatable(L, HOLDER);
-    return h;
-}
-
-/* core.kind(path) -> "directory" or "file" (whatever else there is), and what tells it from
- * every other, whichever way a path leads there | nil */
+/* core.kind(path) -> "directory" or "file" (whatever else there is), what tells it from
+ * every other, whichever way a path leads there, and its size in bytes (0: no regular
+ * file) | nil */
 static int kind(lua_State *L) {
     struct stat st;
     if (stat(ce_lua_check_path(L, 1), &st) != 0) {
@@ -44,7 +20,8 @@ static int kind(lua_State *L) {
     }
     lua_pushstring(L, S_ISDIR(st.st_mode) ? "directory" : "file");
     lua_pushfstring(L, "%I:%I", (LUAI_UACINT)st.st_dev, (LUAI_UACINT)st.st_ino);
-    return 2;
+    lua_pushinteger(L, S_ISREG(st.st_mode) ? (lua_Integer)st.st_size : 0);
+    return 3;
 }
 
 /* ---- listings ---- */
@@ -58,11 +35,11 @@ static void release_listing(void *what) {
 static int list(lua_State *L) {
     ce_error err;
     const char *path = ce_lua_check_path(L, 1);
-    holder *h = new_holder(L, release_listing);
+    void **h = ce_lua_holder(L, release_listing);
     ce_listing *l = calloc(1, sizeof *l);
     if (!l)
         return luaL_error(L, "no memory");
-    h->what = l;
+    *h = l;
     if (ce_list_directory(l, path, &err) < 0)
         return ce_lua_fault(L, &err);
     lua_createtable(L, (int)l->count, 0);
@@ -92,10 +69,10 @@ static int csv(lua_State *L) {
     const char *delimiter = luaL_optlstring(L, 2, ",", &size);
     luaL_argcheck(L, size == 1 && !strchr("\"\r\n", *delimiter), 2,
                   "a delimiter is one character");
-    holder *h = new_holder(L, release_csv);
+    void **h = ce_lua_holder(L, release_csv);
     if (ce_csv_read(&table, path, *delimiter, &err) < 0)
         return ce_lua_fault(L, &err);
-    h->what = table;
+    *h = table;
     lua_createtable(L, (int)table->rows, 0);
     for (size_t r = 0; r < table->rows; r++) {
         size_t fields = ce_csv_fields(table, r);
@@ -122,11 +99,11 @@ static void release_idx(void *what) {
 static int idx(lua_State *L) {
     ce_error err;
     const char *path = ce_lua_check_path(L, 1);
-    holder *h = new_holder(L, release_idx);
+    void **h = ce_lua_holder(L, release_idx);
     ce_idx *data = calloc(1, sizeof *data);
     if (!data)
         return luaL_error(L, "no memory");
-    h->what = data;
+    *h = data;
     if (ce_idx_read(data, path, &err) < 0)
         return ce_lua_fault(L, &err);
     size_t size = 1;
@@ -209,14 +186,14 @@ static int json_decode(lua_State *L) {
     json_error_t fault;
     size_t size;
     const char *text = luaL_checklstring(L, 1, &size);
-    holder *h = new_holder(L, release_json);
-    h->what = json_loadb(text, size, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &fault);
-    if (!h->what) {
+    void **h = ce_lua_holder(L, release_json);
+    *h = json_loadb(text, size, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &fault);
+    if (!*h) {
         luaL_pushfail(L);
         lua_pushfstring(L, "line %d: %s", fault.line, fault.text);
         return 2;
     }
-    push_json(L, h->what);
+    push_json(L, *h);
     return 1;
 }
 
@@ -229,10 +206,7 @@ static const luaL_Reg FUNCTIONS[] = {{"kind", kind},
                                      {"json_decode", json_decode},
                                      {NULL, NULL}};
 
-static const luaL_Reg NONE[] = {{NULL, NULL}};
-
 int luaopen_clipeval_files(lua_State *L) {
-    ce_lua_type(L, HOLDER, NONE, NONE, holder_close);
     luaL_setfuncs(L, FUNCTIONS, 0);
     return 0;
 }

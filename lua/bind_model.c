@@ -25,17 +25,43 @@ static ce_model *check_model(lua_State *L, int arg) {
     return b->model;
 }
 
-/* core.model(directory) -> model | nil, message */
+/* The option `key` of the table at 2, left on the stack. */
+static const char *text_option(lua_State *L, const char *key) {
+    int type = ce_lua_field(L, 2, key);
+    luaL_argcheck(L, type == LUA_TNIL || type == LUA_TSTRING, 2, key);
+    return lua_tostring(L, -1);
+}
+
+/* core.model(path[, {name =, arch =, diagnose =}]) -> model | nil, message */
 static int model_open(lua_State *L) {
     ce_error err;
+    ce_model_options options = {0};
     const char *path = ce_lua_check_path(L, 1);
-    box *b = lua_newuserdatauv(L, sizeof *b, 0);
+    lua_settop(L, 2);
+    if (lua_istable(L, 2)) {
+        ce_lua_field(L, 2, "diagnose");
+        options.diagnose = lua_toboolean(L, -1);
+        options.name = text_option(L, "name");
+        options.arch = text_option(L, "arch");
+    }
+    box *b = lua_newuserdatauv(L, sizeof *b, 1);
     b->model = NULL;
     luaL_setmetatable(L, TYPE);
-    if (ce_model_open(&b->model, path, &err) < 0) {
+    lua_pushstring(L, options.arch);
+    lua_setiuservalue(L, -2, 1);
+    if (ce_model_open(&b->model, path, &options, &err) < 0) {
         b->model = NULL;
         return ce_lua_fault(L, &err);
     }
+    return 1;
+}
+
+/* model:survey() -> true | nil, message: model.notes then tell of every value */
+static int model_survey(lua_State *L) {
+    ce_error err;
+    if (ce_model_survey(check_model(L, 1), &err) < 0)
+        return ce_lua_fault(L, &err);
+    lua_pushboolean(L, true);
     return 1;
 }
 
@@ -318,68 +344,6 @@ static int model_encode_text(lua_State *L) {
 
 /* ---- what was resolved ---- */
 
-static void set_string(lua_State *L, const char *key, const char *value) {
-    lua_pushstring(L, value);
-    lua_setfield(L, -2, key);
-}
-
-static void set_integer(lua_State *L, const char *key, int value) {
-    lua_pushinteger(L, value);
-    lua_setfield(L, -2, key);
-}
-
-static void set_number(lua_State *L, const char *key, double value) {
-    lua_pushnumber(L, value);
-    lua_setfield(L, -2, key);
-}
-
-static void set_doubles(lua_State *L, const char *key, const double value[3]) {
-    lua_createtable(L, 3, 0);
-    for (int i = 0; i < 3; i++) {
-        lua_pushnumber(L, value[i]);
-        lua_rawseti(L, -2, i + 1);
-    }
-    lua_setfield(L, -2, key);
-}
-
-static void push_recipe(lua_State *L, const ce_preprocess *p) {
-    static const char *const modes[] = {"none", "shortest", "squash", "longest"};
-    lua_newtable(L);
-    set_string(L, "resize_mode", modes[p->resize_mode]);
-    set_string(L, "interpolation", p->interpolation == CE_BICUBIC ? "bicubic" : "bilinear");
-    set_string(L, "crop_rounding",
-               p->crop_rounding == CE_CROP_FLOOR ? "floor" : "half to even");
-    set_integer(L, "resize_width", p->resize_width);
-    set_integer(L, "resize_height", p->resize_height);
-    set_integer(L, "width", p->width);
-    set_integer(L, "height", p->height);
-    set_integer(L, "fill", p->fill);
-    set_number(L, "rescale", p->rescale);
-    set_doubles(L, "mean", p->mean);
-    set_doubles(L, "std", p->std);
-}
-
-static void push_info(lua_State *L, const ce_model_info *info) {
-    lua_newtable(L);
-    set_string(L, "name", info->name);
-    set_string(L, "path", info->path);
-    set_string(L, "format", info->format);
-    set_string(L, "weights", info->weights);
-    set_string(L, "vision", info->vision);
-    set_string(L, "text", info->text);
-    set_string(L, "activation", info->activation);
-    set_string(L, "dtype", info->dtype);
-    set_string(L, "end_of_text", info->end_of_text);
-    set_string(L, "tokenizer", info->tokenizer);
-    set_integer(L, "embed_dim", info->embed_dim);
-    set_integer(L, "image_width", info->image_width);
-    set_integer(L, "image_height", info->image_height);
-    set_integer(L, "context", info->context);
-    set_number(L, "logit_scale", info->logit_scale);
-    push_recipe(L, &info->preprocess);
-    lua_setfield(L, -2, "preprocess");
-}
-
 static int model_index(lua_State *L) {
     const char *key = luaL_checkstring(L, 2);
     luaL_checkudata(L, 1, TYPE);
@@ -395,7 +359,13 @@ static int model_index(lua_State *L) {
         lua_rawseti(L, -2, 2);
         return 1;
     }
-    push_info(L, info);
+    if (!strcmp(key, "notes")) {
+        ce_lua_push_notes(L, ce_model_notes(check_model(L, 1)));
+        return 1;
+    }
+    ce_lua_push_info(L, info);
+    lua_getiuservalue(L, 1, 1);
+    lua_setfield(L, -2, "arch");
     if (strcmp(key, "info") != 0)
         lua_getfield(L, -1, key); /* name, path, embed_dim, ...: any field of info */
     return 1;
@@ -422,6 +392,7 @@ static const luaL_Reg METHODS[] = {{"sha256", model_sha256},
                                    {"tokenize", model_tokenize},
                                    {"encode_image", model_encode_image},
                                    {"encode_text", model_encode_text},
+                                   {"survey", model_survey},
                                    {NULL, NULL}};
 
 static const luaL_Reg META[] = {

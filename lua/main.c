@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { RUN = 1, ENCODE = 2, LIST = 4, EVERY = 7 };
+enum { RUN = 1, ENCODE = 2, LIST = 4, DOCTOR = 8, EVERY = 15 };
 
 typedef struct verb {
     const char *name;
@@ -31,8 +31,12 @@ static const verb VERBS[] = {
      "pictures and texts to embeddings\n\n"
      "LIST is a text file with one path or text a line; of a .jsonl file each line is a\n"
      "JSON string; - is standard input. A picture that cannot be read is a row of NaN."},
+    {"doctor", DOCTOR, "MODEL", "clipeval doctor MODEL [--json]",
+     "what was resolved from a model, and what looks wrong\n\n"
+     "Shows which file says what, looks at every value of the weights, and encodes a few\n"
+     "built-in texts and pictures. Exit code 1: something looks wrong; 3: no such model."},
     {"list", LIST, "WHAT", "clipeval list models|datasets|prompts|evals",
-     "what comes with clipeval"},
+     "what comes with clipeval, and the models in the Hugging Face cache"},
 };
 enum { VERB_COUNT = sizeof VERBS / sizeof *VERBS };
 
@@ -49,7 +53,13 @@ typedef struct option {
 
 static const option OPTIONS[] = {
     {"model", 0, RUN | ENCODE, TEXT, "model", "M",
-     "a checkpoint's directory, or an embedded model (default: pocket)", 0, 0},
+     "a directory, a weights file, an embedded model (default: pocket), or a\n"
+     "Hugging Face id that lies in the local cache: org/name[@revision]",
+     0, 0},
+    {"arch", 0, RUN | ENCODE | DOCTOR, TEXT, "arch", "ARCH",
+     "what the model is, where its file does not say: an architecture of\n"
+     "open_clip's (ViT-B-32), openai, or a configuration (*.json)",
+     0, 0},
     {"data", 0, RUN, TEXT, "data", "DIR", "where the dataset lies", 0, 0},
     {"out", 0, RUN, TEXT, "out", "DIR",
      "the run directory (default: runs/SCRIPT-MODEL-N); must not exist", 0, 0},
@@ -66,8 +76,9 @@ static const option OPTIONS[] = {
     {"alpha", 0, ENCODE, TEXT, "alpha", "A",
      "transparency: drop (default), or white (lay over white)", 0, 0},
     {"output", 'o', ENCODE, TEXT, "output", "FILE", "the safetensors file to write", 0, 0},
-    {"threads", 0, RUN | ENCODE, INTEGER, "threads", "T", "workers (default: all cores)", 1,
-     1024},
+    {"json", 0, DOCTOR, FLAG, "json", NULL, "one JSON object instead of the screen", 0, 0},
+    {"threads", 0, RUN | ENCODE | DOCTOR, INTEGER, "threads", "T",
+     "workers (default: all cores)", 1, 1024},
     {"precision", 0, RUN | ENCODE, TEXT, "precision", "P", "fp32 (default)", 0, 0},
     {"quiet", 0, RUN | ENCODE, FLAG, "quiet", NULL, "no progress on stderr", 0, 0},
     {NULL, 'o', RUN, PAIR, NULL, "KEY=VALUE", "what the script reads as arg.KEY", 0, 0},
@@ -78,12 +89,16 @@ enum { OPTION_COUNT = sizeof OPTIONS / sizeof *OPTIONS };
 /* ---- help ---- */
 
 static void print_option(const option *o) {
+    const char *help = o->help;
     char left[40];
     int n = o->letter ? snprintf(left, sizeof left, "-%c%s", o->letter, o->name ? ", " : "")
                       : 0;
     snprintf(left + n, sizeof left - (size_t)n, "%s%s%s%s", o->name ? "--" : "",
              o->name ? o->name : "", o->value ? " " : "", o->value ? o->value : "");
-    printf("  %-20s %s\n", left, o->help);
+    for (int size; help; help = help[size] ? help + size + 1 : NULL) {
+        size = (int)strcspn(help, "\n");
+        printf("  %-20s %.*s\n", help == o->help ? left : "", size, help);
+    }
 }
 
 static int print_help(const verb *v) {

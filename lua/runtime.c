@@ -264,19 +264,14 @@ static int load_embedded(lua_State *L) {
     return 1;
 }
 
-static void set_string(lua_State *L, const char *key, const char *value) {
-    lua_pushstring(L, value);
-    lua_setfield(L, -2, key);
-}
-
 /* core.about() -> {version =, blas =, engine =, decoders =, lua =} */
 static int about(lua_State *L) {
     lua_newtable(L);
-    set_string(L, "version", CE_VERSION);
-    set_string(L, "blas", ce_blas_description());
-    set_string(L, "engine", ce_engine_description());
-    set_string(L, "decoders", ce_image_decoders());
-    set_string(L, "lua", LUA_RELEASE);
+    ce_lua_set_string(L, "version", CE_VERSION);
+    ce_lua_set_string(L, "blas", ce_blas_description());
+    ce_lua_set_string(L, "engine", ce_engine_description());
+    ce_lua_set_string(L, "decoders", ce_image_decoders());
+    ce_lua_set_string(L, "lua", LUA_RELEASE);
     return 1;
 }
 
@@ -294,10 +289,12 @@ static int hold_signals(lua_State *L) {
 }
 
 static int open_core(lua_State *L) {
+    ce_lua_holder_type(L);
     lua_newtable(L);
     luaopen_clipeval_matrix(L);
     luaopen_clipeval_image(L);
     luaopen_clipeval_model(L);
+    luaopen_clipeval_checkpoint(L);
     luaopen_clipeval_metrics(L);
     luaopen_clipeval_files(L);
     luaopen_clipeval_output(L);
@@ -308,7 +305,7 @@ static int open_core(lua_State *L) {
     lua_pushcfunction(L, hold_signals);
     lua_setfield(L, -2, "hold_signals");
     add_quit(L);
-    set_string(L, "share", ce_share_directory());
+    ce_lua_set_string(L, "share", ce_share_directory());
     return 1;
 }
 

@@ -1,9 +1,15 @@
 -- The verbs of the command line: each returns an exit code.
 local core = require "clipeval.core"
+local hub = require "clipeval.hub"
 local session = require "clipeval.session"
 local util = require "clipeval.util"
 
 local program = {}
+
+-- `--arch` is about the model that --model names: the embedded one needs none.
+local function check_arch()
+  if arg.arch and not arg.model then util.quit(2, "--arch needs --model") end
+end
 
 -- ---- run ----
 
@@ -73,10 +79,11 @@ end
 -- Options that the script did not ask for: most likely they are misspelt.
 local function warn_of_unread(read)
   local ours = util.set { "0", "out", "limit", "seed", "threads", "precision", "quiet" }
+  ours.arch = session.arch_taken
   local unread = {}
   for _, key in ipairs(util.keys(session.options)) do
     if not ours[key] and not read[key] then
-      unread[#unread + 1] = (key == "model" or key == "data") and "--" .. key or "-o " .. key
+      unread[#unread + 1] = (key == "model" or key == "data" or key == "arch") and "--" .. key or "-o " .. key
     end
   end
   if #unread > 0 then
@@ -92,6 +99,7 @@ local function write(results, interrupted)
 end
 
 function program.run()
+  check_arch()
   local path = find_script(arg[0])
   if arg.out then
     local ok, fault = require "clipeval.report".check_out(arg.out)
@@ -138,7 +146,14 @@ end
 -- ---- encode ----
 
 function program.encode()
+  check_arch()
   return require "clipeval.encode"(arg)
+end
+
+-- ---- doctor ----
+
+function program.doctor()
+  return require "clipeval.doctor"(arg)
 end
 
 -- ---- list ----
@@ -160,16 +175,25 @@ end
 
 local lists = {}
 
+local function megabytes(bytes)
+  return bytes < 1e9 and ("%.1f MB"):format(bytes / 1e6) or ("%.2f GB"):format(bytes / 1e9)
+end
+
+-- The embedded ones, then what lies in the Hugging Face cache.
 function lists.models()
-  local names, is_directory = core.list(core.share .. "/models")
   local rows = {}
-  for i, name in ipairs(names or {}) do
-    local path = ("%s/models/%s"):format(core.share, name)
-    if is_directory[i] then
-      rows[#rows + 1] = { name, first_sentence(path .. "/README.md") }
-    end
+  for _, name in ipairs(require "clipeval.models".embedded()) do
+    local card = ("%s/models/%s/README.md"):format(core.share, name)
+    rows[#rows + 1] = { name, first_sentence(card) }
   end
-  return rows
+  local found, others = hub.models()
+  for _, m in ipairs(found) do
+    rows[#rows + 1] = { m.id, ("%s, %s, %s"):format(m.kind, megabytes(m.bytes), m.revisions),
+                        m.unfinished and "without weights: " .. hub.advice(m.id) }
+  end
+  return rows, ("%s in the Hugging Face cache %s%s"):format(util.count(#found, "model"),
+    hub.directory(), others > 0 and ("; %s there are of other kinds"):format(
+    util.count(others, "repository", "repositories")) or "")
 end
 
 function lists.datasets()
@@ -206,9 +230,14 @@ function program.list()
     util.quit(2, "list: '%s' is nothing to list (there are %s)", arg[0],
               table.concat(util.keys(lists), ", "))
   end
-  for _, row in ipairs(list()) do
-    print(("%-20s %s%s"):format(row[1], row[2], row[3] and " (" .. row[3] .. ")" or ""))
+  local rows, remark = list()
+  local width = 20
+  for _, row in ipairs(rows) do width = math.max(width, #row[1]) end
+  for _, row in ipairs(rows) do
+    print(row[1] .. (" "):rep(width - #row[1] + 1) .. row[2] ..
+          (row[3] and " (" .. row[3] .. ")" or ""))
   end
+  if remark then print(remark) end
   return 0
 end
 

@@ -17,9 +17,10 @@ function report.check_out(path)
   return directory and true, fault
 end
 
--- runs/SCRIPT-MODEL-N with the first N that is free.
+-- runs/SCRIPT-MODEL-N with the first N that is free; a model's name may hold slashes.
 local function default_out(results)
-  local stem = ("runs/%s-%s-"):format(util.stem(session.script), results[1].about.model.name)
+  local model = results[1].about.model.name:gsub("/", "--")
+  local stem = ("runs/%s-%s-"):format(util.stem(session.script), model)
   local n = 1
   while core.kind(stem .. n) do n = n + 1 end
   return stem .. n

@@ -89,7 +89,8 @@ end
 local function record(self)
   local d = self.dataset
   self.about = {
-    model = util.copy(self.model.info, { sha256 = self.model:sha256() }),
+    model = util.copy(self.model.info, { sha256 = self.model:sha256(),
+                                         notes = self.model.notes }),
     dataset = { name = d.name, version = d.version, split = d.split, root = d.root or "",
                 alpha = d.alpha, items = #d.items, classes = self.classes,
                 duplicate_classes = self.duplicate_classes },

@@ -101,7 +101,7 @@ says("clip.prompts('{}'):texts({})", "s.lua:2: prompts:texts needs a class name,
      "no class")
 says("clip.dataset 'a\\0b'", "s.lua:2: datasets: the name holds a NUL byte", "NUL in a dataset")
 says("clip.prompts 'a\\0b'", "s.lua:2: prompts: the name holds a NUL byte", "NUL in prompts")
-says("clip.model 'a\\0b'", "s.lua:2: model: a directory or a name holds a NUL byte",
+says("clip.model 'a\\0b'", "s.lua:2: model: a path or a name holds a NUL byte",
      "NUL in a model")
 says("clip.dataset('folders', { root = 'a\\0b' })", "s.lua:2: dataset: root holds a NUL byte",
      "NUL in a root")

@@ -18,11 +18,11 @@ end
 check({ "--version" }, 0, "OpenBLAS", nil, "--version names the BLAS")
 check({ "--version" }, 0, "libjpeg", nil, "--version names the decoders")
 check({ "--help" }, 0, "clipeval encode", nil, "--help lists the verbs")
-for _, verb in ipairs { "run", "encode", "list" } do
+for _, verb in ipairs { "run", "encode", "doctor", "list" } do
   check({ verb, "--help" }, 0, "clipeval " .. verb, nil, verb .. " --help")
 end
 check({ "run", "--help" }, 0, "--limit N", nil, "run --help lists its options")
-check({}, 2, nil, "run, encode, list", "no verb")
+check({}, 2, nil, "run, encode, doctor, list", "no verb")
 check({ "evaluate" }, 2, nil, "'evaluate' is no verb", "an unknown verb lists those there are")
 check({ "run" }, 2, nil, "SCRIPT is missing", "run without a script")
 check({ "run", "a.lua", "b.lua" }, 2, nil, "too many: 'b.lua'", "two scripts")
@@ -44,6 +44,11 @@ check({ "run", "-o", "model=x", "x.lua" }, 2, nil, "--model", "-o for what is an
 check({ "run", "--images", "x", "x.lua" }, 2, nil, "unknown option --images",
       "another verb's option")
 check({ "run", "no_such.lua" }, 3, nil, "no_such.lua: no such script", "a script that is not there")
+check({ "run", "--arch", "ViT-B-32", "x.lua" }, 2, nil, "--arch needs --model",
+      "an architecture of no model")
+check({ "doctor" }, 2, nil, "MODEL is missing", "doctor without a model")
+check({ "doctor", "no_such_model" }, 3, nil, "no model 'no_such_model'", "doctor of no model")
+check({ "doctor", "--jason", "pocket" }, 2, nil, "did you mean --json?", "doctor's options")
 check({ "list", "nothing" }, 2, nil, "datasets, evals, models, prompts", "nothing to list")
 check({ "list", "models" }, 0, "pocket", nil, "list models")
 check({ "list", "datasets" }, 0, "fashion_mnist", nil, "list datasets")

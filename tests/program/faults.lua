@@ -71,7 +71,8 @@ local function bad_model(name, files, message)
   tap.has(stderr, message, name .. ": the message names the file")
   tap.is(select(2, stderr:gsub("\n", "")), 1, name .. ": one line")
 end
-bad_model("json", { ["config.json"] = "{", ["model.safetensors"] = "" }, "bad/json/config.json")
+bad_model("json", { ["config.json"] = "{", ["model.safetensors"] = "\2\0\0\0\0\0\0\0{}" },
+          "bad/json/config.json")
 bad_model("empty", { ["notes.txt"] = "" }, "bad/empty")
 local config = tap.read(arg.source .. "/models/pocket/open_clip_config.json")
 bad_model("short", { ["open_clip_config.json"] = config,
