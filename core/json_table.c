@@ -1,9 +1,12 @@
-/* A reader for a subset of RFC 8259: objects of integers, arrays of strings and of pairs of
- * strings. Everything else is skipped by counting brackets, and left to jansson. */
+/* A reader for a subset of RFC 8259: objects of integers, arrays of strings, of pairs of
+ * strings, and of strings with numbers. Everything else is skipped by counting brackets,
+ * and left to jansson. */
 #include "json_table.h"
 
 #include "unicode.h"
 
+#include <locale.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -202,6 +205,52 @@ static int read_merges(reader *r, ce_json_table *t) {
     return take(r, ']') ? 0 : fault(r, "a ']' is expected");
 }
 
+/* A number as strtod reads it in the C locale, which a script may have left. */
+static int read_score(reader *r, locale_t c, double *score) {
+    char digits[64], *end;
+    size_t n = 0;
+    skip_space(r);
+    while (r->at < r->end && n + 1 < sizeof digits && *r->at &&
+           strchr("+-.0123456789eE", *r->at))
+        digits[n++] = *r->at++;
+    digits[n] = '\0';
+    *score = strtod_l(digits, &end, c);
+    return n == 0 || *end || !isfinite(*score) ? fault(r, "a score must be a number") : 0;
+}
+
+static int read_scored(reader *r, locale_t c, ce_json_score *to) {
+    if (!take(r, '['))
+        return fault(r, "a token and its score are expected");
+    int rc = read_string(r, &to->token);
+    if (rc == 0 && !take(r, ','))
+        rc = fault(r, "a token and its score are expected");
+    if (rc == 0)
+        rc = read_score(r, c, &to->score);
+    return rc < 0 || take(r, ']') ? rc : fault(r, "a token and its score are expected");
+}
+
+static int read_scores(reader *r, ce_json_table *t) {
+    locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+    if (!c)
+        return ce_fail(r->err, CE_ENOMEM, "%s: out of memory", r->name);
+    int rc = 0;
+    r->at++; /* the '[' */
+    bool more = !take(r, ']');
+    while (more && rc == 0) {
+        void *items = t->scores;
+        rc = grow(r, &items, t->score_count, sizeof *t->scores);
+        t->scores = items;
+        if (rc == 0)
+            rc = read_scored(r, c, &t->scores[t->score_count]);
+        if (rc == 0)
+            t->score_count++;
+        if (rc == 0 && !(more = take(r, ',')) && !take(r, ']'))
+            rc = fault(r, "a ']' is expected");
+    }
+    freelocale(c);
+    return rc;
+}
+
 static void skip_string(reader *r) {
     for (r->at++; r->at < r->end && *r->at != '"'; r->at++)
         if (*r->at == '\\' && r->at + 1 < r->end)
@@ -264,10 +313,13 @@ static int read_at(ce_json_table *t, part *p, reader at, read_part *read) {
 /* Both parts are found before either is read: reading resolves escapes in place. */
 static int read_model(ce_json_table *t, part parts[2], reader model) {
     reader ids = model, merges = model;
-    bool has_ids = find_member(&ids, "vocab") && ids.at < ids.end && *ids.at == '{';
+    bool has_vocab = find_member(&ids, "vocab") && ids.at < ids.end;
+    bool has_ids = has_vocab && *ids.at == '{', has_scores = has_vocab && *ids.at == '[';
     bool has_merges =
         find_member(&merges, "merges") && merges.at < merges.end && *merges.at == '[';
-    int rc = has_ids ? read_at(t, &parts[0], ids, read_ids) : 0;
+    int rc = has_ids || has_scores
+                 ? read_at(t, &parts[0], ids, has_ids ? read_ids : read_scores)
+                 : 0;
     return rc == 0 && has_merges ? read_at(t, &parts[1], merges, read_merges) : rc;
 }
 
@@ -334,6 +386,7 @@ int ce_json_table_cut(ce_json_table *t, char **rest, size_t *rest_size, char *te
 
 void ce_json_table_free(ce_json_table *t) {
     free(t->ids);
+    free(t->scores);
     free(t->merges);
     *t = (ce_json_table){0};
 }

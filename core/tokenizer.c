@@ -30,6 +30,8 @@ int ce_tokenizer_encode(const ce_tokenizer *tok, int32_t *ids, int context, ce_t
     if (rc < 0)
         return rc;
     size_t count = before + body.count;
+    if (tok->end_once && body.count && body.at[body.count - 1] == tok->end)
+        after = 0;
     if (before)
         ids[0] = tok->start;
     if (after)

@@ -196,7 +196,7 @@ static int state(ce_tokenizer_files *f, ce_stated_token token, ce_error *err) {
 int ce_tokenizer_files_state(ce_tokenizer_files *f, const char *text, ce_error *err) {
     if (is_stated(f, text))
         return 0;
-    return state(f, (ce_stated_token){.text = text, .id = -1}, err);
+    return state(f, (ce_stated_token){.text = text, .id = -1, .special = true}, err);
 }
 
 static int state_object(ce_tokenizer_files *f, const json_t *object, int64_t id,
@@ -215,6 +215,8 @@ static int state_object(ce_tokenizer_files *f, const json_t *object, int64_t id,
         rc = ce_json_bool(object, "lstrip", &t.lstrip, path, err);
     if (rc == 0)
         rc = ce_json_bool(object, "rstrip", &t.rstrip, path, err);
+    if (rc == 0)
+        rc = ce_json_bool(object, "special", &t.special, path, err);
     return rc < 0 || is_stated(f, t.text) ? rc : state(f, t, err);
 }
 
@@ -358,67 +360,75 @@ int ce_tokenizer_files_id(const ce_tokenizer_files *f, const ce_vocab *v, int32_
 
 /* ---- post_processor ---- */
 
-static int check_id(const ce_tokenizer_files *f, const ce_vocab *v, const char *name,
-                    const json_t *id, ce_error *err) {
-    int32_t known = -1;
-    int rc = ce_tokenizer_files_id(f, v, &known, name, "post_processor's", err);
-    if (rc == 0 && (!json_is_integer(id) || json_integer_value(id) != known))
-        rc = ce_fail(err, CE_EFORMAT, "%s: post_processor: \"%.*s\" has not the id %d",
-                     f->path, ce_vocab_quote(name, strlen(name)), name, known);
-    return rc;
+static bool read_id(const json_t *value, int64_t *id) {
+    *id = json_is_integer(value) ? json_integer_value(value) : -1;
+    return *id >= 0;
 }
 
 /* {"cls": ["[CLS]", 101], "sep": ["[SEP]", 102]} */
-static int read_pair(const ce_tokenizer_files *f, const ce_vocab *v, const json_t *part,
-                     const char *key, const char **name, ce_error *err) {
+static int read_pair(const ce_tokenizer_files *f, const json_t *part, const char *key,
+                     const char **name, int64_t *id, ce_error *err) {
     const json_t *pair = json_object_get(part, key);
     *name = json_string_value(json_array_get(pair, 0));
-    if (!*name)
+    if (!*name || !read_id(json_array_get(pair, 1), id))
         return ce_tokenizer_files_refuse(f, "post_processor", part, err);
-    return check_id(f, v, *name, json_array_get(pair, 1), err);
+    return 0;
 }
 
-/* "single": [{"SpecialToken": {"id": "[CLS]"}}, {"Sequence": {"id": "A"}}, ...], and
- * "special_tokens": {"[CLS]": {"ids": [101]}} */
-static int read_template(const ce_tokenizer_files *f, const ce_vocab *v, const json_t *part,
-                         const char **start, const char **end, ce_error *err) {
+/* "special_tokens": {"[CLS]": {"ids": [101]}} */
+static bool template_id(const json_t *part, const char *name, int64_t *id) {
+    const json_t *special = json_object_get(json_object_get(part, "special_tokens"), name);
+    const json_t *ids = json_object_get(special, "ids");
+    return json_array_size(ids) == 1 && read_id(json_array_get(ids, 0), id);
+}
+
+/* "single": [{"SpecialToken": {"id": "[CLS]"}}, {"Sequence": {"id": "A"}}, ...] */
+static int read_template(const ce_tokenizer_files *f, const json_t *part,
+                         ce_tokenizer_frame *frame, ce_error *err) {
     const json_t *single = json_object_get(part, "single");
-    bool has_text = false;
-    for (size_t i = 0; i < json_array_size(single); i++) {
+    bool has_text = false, good = true;
+    for (size_t i = 0; i < json_array_size(single) && good; i++) {
         const json_t *piece = json_array_get(single, i);
         const char *name = json_string_value(
             json_object_get(json_object_get(piece, "SpecialToken"), "id"));
-        const char **to = has_text ? end : start;
-        if (!name && json_object_get(piece, "Sequence") && !has_text) {
+        const char **to = has_text ? &frame->end : &frame->start;
+        int64_t *id = has_text ? &frame->end_id : &frame->start_id;
+        if (json_object_get(piece, "Sequence")) {
+            good = !has_text;
             has_text = true;
-            continue;
+        } else {
+            good = name && !*to && template_id(part, name, id);
+            *to = name;
         }
-        if (!name || *to)
-            return ce_tokenizer_files_refuse(f, "post_processor", single, err);
-        *to = name;
-        const json_t *special =
-            json_object_get(json_object_get(part, "special_tokens"), name);
-        const json_t *ids = json_object_get(special, "ids");
-        if (json_array_size(ids) != 1)
-            return ce_tokenizer_files_refuse(f, "post_processor", single, err);
-        int rc = check_id(f, v, name, json_array_get(ids, 0), err);
-        if (rc < 0)
-            return rc;
     }
-    return has_text ? 0 : ce_tokenizer_files_refuse(f, "post_processor", part, err);
+    return good && has_text ? 0
+                            : ce_tokenizer_files_refuse(f, "post_processor", single, err);
 }
 
-int ce_tokenizer_files_frame(const ce_tokenizer_files *f, const ce_vocab *v,
-                             const char **start, const char **end, ce_error *err) {
+int ce_tokenizer_files_frame(const ce_tokenizer_files *f, ce_tokenizer_frame *frame,
+                             ce_error *err) {
     const json_t *part = json_object_get(f->root, "post_processor");
-    *start = *end = NULL;
+    *frame = (ce_tokenizer_frame){.start_id = -1, .end_id = -1};
     if (!part || json_is_null(part))
         return 0;
     if (ce_json_is_type(part, "TemplateProcessing"))
-        return read_template(f, v, part, start, end, err);
+        return read_template(f, part, frame, err);
     if (!ce_json_is_type(part, "BertProcessing") &&
         !ce_json_is_type(part, "RobertaProcessing"))
         return ce_tokenizer_files_refuse(f, "post_processor", part, err);
-    int rc = read_pair(f, v, part, "cls", start, err);
-    return rc < 0 ? rc : read_pair(f, v, part, "sep", end, err);
+    int rc = read_pair(f, part, "cls", &frame->start, &frame->start_id, err);
+    return rc < 0 ? rc : read_pair(f, part, "sep", &frame->end, &frame->end_id, err);
+}
+
+int ce_tokenizer_files_check_frame(const ce_tokenizer_files *f,
+                                   const ce_tokenizer_frame *frame, int32_t start,
+                                   int32_t end, ce_error *err) {
+    bool wrong = frame->start_id != start;
+    const char *name = wrong ? frame->start : frame->end;
+    if (!wrong && frame->end_id == end)
+        return 0;
+    return ce_fail(err, CE_EFORMAT,
+                   "%s: post_processor has id %lld for \"%.*s\", the vocabulary %d",
+                   f->path, (long long)(wrong ? frame->start_id : frame->end_id),
+                   ce_vocab_quote(name, strlen(name)), name, (int)(wrong ? start : end));
 }

@@ -23,7 +23,7 @@
 typedef struct ce_stated_token {
     const char *text; /* borrowed from the JSON */
     int64_t id;       /* -1: the vocabulary says */
-    bool normalized, single_word, lstrip, rstrip;
+    bool normalized, single_word, lstrip, rstrip, special;
 } ce_stated_token;
 
 typedef struct ce_tokenizer_files {
@@ -75,10 +75,18 @@ size_t ce_tokenizer_files_added_bytes(const ce_tokenizer_files *f);
 int ce_tokenizer_files_number(ce_tokenizer_files *f, ce_vocab *v, size_t *count,
                               ce_error *err);
 
-/* What tokenizer.json's post_processor puts around one text; NULL: nothing. CE_EFORMAT: it
- * states other ids than the vocabulary has. */
-int ce_tokenizer_files_frame(const ce_tokenizer_files *f, const ce_vocab *v,
-                             const char **start, const char **end, ce_error *err);
+/* What tokenizer.json's post_processor puts around one text. */
+typedef struct ce_tokenizer_frame {
+    const char *start, *end;  /* NULL: nothing */
+    int64_t start_id, end_id; /* what it takes for their ids; -1: nothing */
+} ce_tokenizer_frame;
+
+int ce_tokenizer_files_frame(const ce_tokenizer_files *f, ce_tokenizer_frame *frame,
+                             ce_error *err);
+/* CE_EFORMAT: the frame's ids are not the vocabulary's. */
+int ce_tokenizer_files_check_frame(const ce_tokenizer_files *f,
+                                   const ce_tokenizer_frame *frame, int32_t start,
+                                   int32_t end, ce_error *err);
 /* The id of a token that must be there. */
 int ce_tokenizer_files_id(const ce_tokenizer_files *f, const ce_vocab *v, int32_t *id,
                           const char *name, const char *what, ce_error *err);

@@ -29,6 +29,7 @@ struct ce_tokenizer {
     ce_tokenizer_kind kind;
     int vocab_size;
     int32_t start, end, pad; /* -1: the family has none */
+    bool end_once;           /* a text that ends with the end token gets no other */
     char description[256];
 };
 

@@ -220,14 +220,21 @@ static const char *remark_on(const ce_tokenizer_wordpiece *t, const ce_tokenizer
 
 static int finish(ce_tokenizer_wordpiece *t, ce_tokenizer_files *f, size_t count,
                   bert_names *n, bool whole, ce_error *err) {
+    ce_tokenizer_frame frame;
     t->pieces = (int32_t)count;
     int rc = whole ? 0 : state_names(f, &t->vocab, n, err);
     if (rc == 0)
         rc = ce_tokenizer_files_number(f, &t->vocab, &count, err);
     if (rc == 0 && whole)
-        rc = ce_tokenizer_files_frame(f, &t->vocab, &n->start, &n->end, err);
+        rc = ce_tokenizer_files_frame(f, &frame, err);
+    if (rc == 0 && whole) {
+        n->start = frame.start;
+        n->end = frame.end;
+    }
     if (rc == 0)
         rc = set_specials(t, f, n, err);
+    if (rc == 0 && whole)
+        rc = ce_tokenizer_files_check_frame(f, &frame, t->base.start, t->base.end, err);
     if (rc == 0)
         rc = set_added(t, f, err);
     if (rc < 0)
