@@ -34,7 +34,8 @@ static void edge_tile(const ce_kernels *kernels, const ce_gemm *g, float *c, con
     float whole[12 * 32]; /* at least mr * nr of every kernel */
     for (size_t i = 0; g->accumulate && i < rows; i++)
         memcpy(whole + i * kernels->nr, c + i * g->ldc, cols * sizeof *c);
-    kernels->tile(whole, kernels->nr, a, b, g->k, bias, g->accumulate);
+    kernels->tile(whole, kernels->nr, a, b, g->k, bias, g->accumulate,
+                  g->activation == CE_RELU);
     for (size_t i = 0; i < rows; i++)
         memcpy(c + i * g->ldc, whole + i * kernels->nr, cols * sizeof *c);
 }
@@ -51,10 +52,11 @@ void ce_gemm_run(const ce_gemm *g) {
             float *c = g->c + i * g->ldc + j;
             size_t rows = g->m - i < mr ? g->m - i : mr;
             if (rows == mr && cols == nr)
-                kernels->tile(c, g->ldc, a, b, g->k, bias, g->accumulate);
+                kernels->tile(c, g->ldc, a, b, g->k, bias, g->accumulate,
+                              g->activation == CE_RELU);
             else
                 edge_tile(kernels, g, c, a, b, bias, rows, cols);
-            if (g->activation)
+            if (g->activation != CE_NO_ACTIVATION && g->activation != CE_RELU)
                 for (size_t r = 0; r < rows; r++)
                     kernels->activate(c + r * g->ldc, cols, g->activation);
         }

@@ -30,14 +30,20 @@ typedef struct ce_kernels {
     size_t mr, nr;    /* rows and columns of one tile */
 
     /* c[mr, nr] (row stride ldc) = sum over p < k of a[p, mr] b[p, nr],
-     * plus bias[nr] where not NULL, plus what c held where `accumulate`. */
+     * plus bias[nr] where not NULL, plus what c held where `accumulate`; at last, with
+     * `relu`, what is below 0 becomes 0. */
     void (*tile)(float *c, size_t ldc, const float *a, const float *b, size_t k,
-                 const float *bias, bool accumulate);
+                 const float *bias, bool accumulate, bool relu);
 
     /* Packs src[rows, k] (row stride ld) for `tile`: groups of `group` rows become
      * [k, group], zeros where rows end. dst holds round_up(rows, group) * k floats. */
     void (*pack)(float *dst, const float *src, size_t ld, size_t rows, size_t k,
                  size_t group);
+
+    /* One group of `pack`: columns [0, k) of `count` <= group <= 32 rows that lie anywhere.
+     */
+    void (*pack_rows)(float *dst, const float *const *rows, size_t count, size_t k,
+                      size_t group);
 
     /* y[n] = (x - mean) / sqrt(var + eps) * gain + bias (biased variance). */
     void (*layer_norm)(float *y, const float *x, const float *gain, const float *bias,

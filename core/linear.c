@@ -8,9 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Rows and depth of one packed block of x: 240 x 512 floats are half a megabyte, which
- * stays in the second-level cache. 240 is a multiple of every kernel's mr. */
-enum { BLOCK_ROWS = 240, BLOCK_DEPTH = 512 };
+/* One packed block of x is half a megabyte, which stays in the second-level cache: 240 rows
+ * of depth 512, more of a layer that has less. */
+enum { BLOCK_DEPTH = 512, BLOCK_FLOATS = 240 * BLOCK_DEPTH };
+/* OpenBLAS wants whole rows, and many: rows that are scattered are copied together first.
+ */
+enum { GATHERED_FLOATS = 16 * BLOCK_FLOATS };
+enum { MAX_GROUP = 32 }; /* rows that are found or packed together */
 
 static bool use_openblas;
 static char engine[64];
@@ -87,10 +91,15 @@ int ce_linear_set_rows(ce_linear *l, size_t first, const float *rows, size_t n,
     int result = allocate(l, name, err);
     if (result < 0)
         return result;
-    for (size_t i = 0; i < n; i++) {
+    const ce_kernels *kernels = ce_kernels_get();
+    for (size_t i = 0, count; i < n; i += count) {
         size_t stride;
         float *to = place(l, first + i, &stride);
-        for (size_t p = 0; p < l->in; p++)
+        bool panel = (first + i) % kernels->nr == 0 && n - i >= kernels->nr;
+        count = panel && !openblas() ? kernels->nr : 1;
+        if (count > 1)
+            kernels->pack(to, rows + i * l->in, l->in, count, l->in, count);
+        for (size_t p = 0; count == 1 && p < l->in; p++)
             to[p * stride] = rows[i * l->in + p];
     }
     return CE_OK;
@@ -207,7 +216,7 @@ void ce_linear_scale_outputs(ce_linear *l, const float *factors) {
 }
 
 size_t ce_linear_workspace(void) {
-    return (size_t)BLOCK_ROWS * BLOCK_DEPTH;
+    return openblas() ? GATHERED_FLOATS : BLOCK_FLOATS;
 }
 
 static void forward_openblas(const ce_linear *l, float *y, const float *x, size_t rows,
@@ -222,16 +231,64 @@ static void forward_openblas(const ce_linear *l, float *y, const float *x, size_
     ce_kernels_get()->activate(y, rows * l->out, activation);
 }
 
+static void gather(float *to, const ce_rows *x, size_t first, size_t rows, size_t in) {
+    const float *at[MAX_GROUP];
+    for (size_t i = 0; i < rows; i += MAX_GROUP) {
+        size_t count = rows - i < MAX_GROUP ? rows - i : MAX_GROUP;
+        for (size_t p = 0, k; p < in; p += k) {
+            k = x->find(x->context, at, first + i, count, p);
+            k = in - p < k ? in - p : k;
+            for (size_t r = 0; r < count; r++)
+                memcpy(to + (i + r) * in + p, at[r], k * sizeof *to);
+        }
+    }
+}
+
+static void forward_openblas_rows(const ce_linear *l, float *y, const ce_rows *x,
+                                  size_t rows, ce_activation activation, bool accumulate,
+                                  float *workspace) {
+    size_t block = GATHERED_FLOATS / l->in;
+    for (size_t i = 0; i < rows; i += block) {
+        size_t m = rows - i < block ? rows - i : block;
+        gather(workspace, x, i, m, l->in);
+        forward_openblas(l, y + i * l->out, workspace, m, activation, accumulate);
+    }
+}
+
 static _Thread_local ce_team *team;
 
 void ce_linear_use_team(ce_team *t) {
     team = t;
 }
 
-/* One member's columns of a product: whole panels, so that every value is computed as if
- * alone. */
-static void gemm_part(void *context, size_t member, size_t members) {
-    ce_gemm g = *(const ce_gemm *)context;
+/* A slice of the product: gemm.m rows of x from `first` on, gemm.k columns from `column`
+ * on. gemm.a is what pack_slice makes of them in `workspace`. */
+typedef struct slice {
+    ce_gemm gemm;
+    float *workspace;
+    const ce_rows *x;
+    size_t first, column;
+} slice;
+
+static void pack_slice(const slice *s) {
+    const ce_kernels *kernels = ce_kernels_get();
+    const float *at[MAX_GROUP];
+    size_t mr = kernels->mr, depth = s->gemm.k;
+    for (size_t i = 0; i < s->gemm.m; i += mr) {
+        size_t count = s->gemm.m - i < mr ? s->gemm.m - i : mr;
+        float *to = s->workspace + i * depth;
+        for (size_t p = 0, k; p < depth; p += k, to += k * mr) {
+            k = s->x->find(s->x->context, at, s->first + i, count, s->column + p);
+            k = depth - p < k ? depth - p : k;
+            kernels->pack_rows(to, at, count, k, mr);
+        }
+    }
+}
+
+/* One member's columns of a packed product: whole panels, so that every value is computed
+ * as if alone. */
+static void multiply_columns(void *context, size_t member, size_t members) {
+    ce_gemm g = ((const slice *)context)->gemm;
     size_t nr = ce_kernels_get()->nr, panels = ce_round_up(g.n, nr) / nr;
     size_t first = panels * member / members, end = panels * (member + 1) / members;
     if (first == end)
@@ -243,37 +300,92 @@ static void gemm_part(void *context, size_t member, size_t members) {
     ce_gemm_run(&g);
 }
 
+/* One member's rows, whole groups, which it packs itself. */
+static void multiply_rows(void *context, size_t member, size_t members) {
+    slice s = *(const slice *)context;
+    size_t mr = ce_kernels_get()->mr, groups = ce_round_up(s.gemm.m, mr) / mr;
+    size_t first = groups * member / members * mr,
+           end = groups * (member + 1) / members * mr;
+    end = end < s.gemm.m ? end : s.gemm.m;
+    if (first >= end)
+        return;
+    s.first += first;
+    s.workspace += first * s.gemm.k;
+    s.gemm.m = end - first;
+    s.gemm.a = s.workspace;
+    s.gemm.c += first * s.gemm.ldc;
+    pack_slice(&s);
+    ce_gemm_run(&s.gemm);
+}
+
+/* A team shares whichever side of the product has more to share. */
+static void multiply(slice *s) {
+    const ce_kernels *kernels = ce_kernels_get();
+    if (!team) {
+        multiply_rows(s, 0, 1);
+    } else if (s->gemm.m / kernels->mr > s->gemm.n / kernels->nr) {
+        ce_team_run(team, multiply_rows, s);
+    } else {
+        pack_slice(s);
+        ce_team_run(team, multiply_columns, s);
+    }
+}
+
+void ce_linear_forward_rows(const ce_linear *l, float *y, const ce_rows *x, size_t rows,
+                            ce_activation activation, bool accumulate, float *workspace) {
+    if (openblas()) {
+        forward_openblas_rows(l, y, x, rows, activation, accumulate, workspace);
+        return;
+    }
+    const ce_kernels *kernels = ce_kernels_get();
+    size_t slices = (l->in + BLOCK_DEPTH - 1) / BLOCK_DEPTH;
+    size_t depth = (l->in + slices - 1) / slices;
+    size_t block = BLOCK_FLOATS / depth / kernels->mr * kernels->mr;
+    for (size_t i = 0; i < rows; i += block)
+        for (size_t p = 0; p < l->in; p += depth) {
+            size_t k = l->in - p < depth ? l->in - p : depth;
+            slice s = {
+                .gemm = {.m = rows - i < block ? rows - i : block,
+                         .n = l->out,
+                         .k = k,
+                         .a = workspace,
+                         .b = l->weight + p * kernels->nr,
+                         .panel = l->in * kernels->nr,
+                         .c = y + i * l->out,
+                         .ldc = l->out,
+                         .bias = p == 0 ? l->bias : NULL,
+                         .accumulate = accumulate || p > 0,
+                         .activation = p + k == l->in ? activation : CE_NO_ACTIVATION},
+                .workspace = workspace,
+                .x = x,
+                .first = i,
+                .column = p,
+            };
+            multiply(&s);
+        }
+}
+
+/* The rows of a matrix. */
+typedef struct matrix {
+    const float *x;
+    size_t width;
+} matrix;
+
+static size_t find_in_matrix(const void *context, const float **rows, size_t first,
+                             size_t count, size_t column) {
+    const matrix *m = context;
+    for (size_t i = 0; i < count; i++)
+        rows[i] = m->x + (first + i) * m->width + column;
+    return m->width - column;
+}
+
 void ce_linear_forward(const ce_linear *l, float *y, const float *x, size_t rows,
                        ce_activation activation, bool accumulate, float *workspace) {
     if (openblas()) {
         forward_openblas(l, y, x, rows, activation, accumulate);
         return;
     }
-    const ce_kernels *kernels = ce_kernels_get();
-    size_t slices = (l->in + BLOCK_DEPTH - 1) / BLOCK_DEPTH;
-    size_t depth = (l->in + slices - 1) / slices;
-    for (size_t i = 0; i < rows; i += BLOCK_ROWS) {
-        size_t m = rows - i < BLOCK_ROWS ? rows - i : BLOCK_ROWS;
-        for (size_t p = 0; p < l->in; p += depth) {
-            size_t k = l->in - p < depth ? l->in - p : depth;
-            kernels->pack(workspace, x + i * l->in + p, l->in, m, k, kernels->mr);
-            ce_gemm g = {
-                .m = m,
-                .n = l->out,
-                .k = k,
-                .a = workspace,
-                .b = l->weight + p * kernels->nr,
-                .panel = l->in * kernels->nr,
-                .c = y + i * l->out,
-                .ldc = l->out,
-                .bias = p == 0 ? l->bias : NULL,
-                .accumulate = accumulate || p > 0,
-                .activation = p + k == l->in ? activation : CE_NO_ACTIVATION,
-            };
-            if (team)
-                ce_team_run(team, gemm_part, &g);
-            else
-                ce_gemm_run(&g);
-        }
-    }
+    matrix m = {x, l->in};
+    ce_rows as_rows = {find_in_matrix, &m};
+    ce_linear_forward_rows(l, y, &as_rows, rows, activation, accumulate, workspace);
 }

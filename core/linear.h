@@ -51,13 +51,26 @@ void ce_linear_scale_outputs(ce_linear *l, const float *factors);
 /* Room that ce_linear_forward needs, in floats, whatever the layer. */
 size_t ce_linear_workspace(void);
 
-/* y[rows, out] = activation(x[rows, in] W^T + bias), or with `accumulate` (and no
- * activation) y += x W^T + bias. x and y must not overlap. */
+/* y[rows, out] = activation(x[rows, in] W^T + bias), or with `accumulate`
+ * activation(y + x W^T + bias). x and y must not overlap. */
 void ce_linear_forward(const ce_linear *l, float *y, const float *x, size_t rows,
                        ce_activation activation, bool accumulate, float *workspace);
 
-/* From now on the forward passes of this thread share their columns with the team; NULL
- * ends that. The bits of the result stay what they were. */
+/* An x whose rows are scattered, as a convolution's neighbourhoods are: `find` points at
+ * column `column` of `count` <= 32 rows from `first` on, and returns how many columns
+ * (1 or more) follow each other in memory from there. Called by every member of a team. */
+typedef struct ce_rows {
+    size_t (*find)(const void *context, const float **rows, size_t first, size_t count,
+                   size_t column);
+    const void *context;
+} ce_rows;
+
+/* The same with such an x. */
+void ce_linear_forward_rows(const ce_linear *l, float *y, const ce_rows *x, size_t rows,
+                            ce_activation activation, bool accumulate, float *workspace);
+
+/* From now on the forward passes of this thread share their work with the team; NULL ends
+ * that. The bits of the result stay what they were. */
 void ce_linear_use_team(ce_team *team);
 
 /* "clipeval AVX-512" or "OpenBLAS". */

@@ -51,8 +51,13 @@ static inline float sum_lanes(vf v) {
     return lane[0];
 }
 
+static inline vf relu_vf(vf x) {
+    /* written so that NaN stays NaN */
+    return select_vf(x < splat(0), splat(0), x);
+}
+
 static void tile(float *c, size_t ldc, const float *restrict a, const float *restrict b,
-                 size_t k, const float *bias, bool accumulate) {
+                 size_t k, const float *bias, bool accumulate, bool relu) {
     vf acc[MR][NV];
 #pragma GCC unroll 16
     for (int i = 0; i < MR; i++)
@@ -82,6 +87,8 @@ static void tile(float *c, size_t ldc, const float *restrict a, const float *res
                 v += load(bias + j * LANES);
             if (accumulate)
                 v += load(row + j * LANES);
+            if (relu)
+                v = relu_vf(v);
             store(row + j * LANES, v);
         }
     }
@@ -89,10 +96,11 @@ static void tile(float *c, size_t ldc, const float *restrict a, const float *res
 
 typedef float v4 __attribute__((vector_size(16)));
 
-static inline void transpose_4x4(float *dst, size_t group, const float *src, size_t ld) {
+static inline void transpose_4x4(float *dst, size_t group, const float *const *rows,
+                                 size_t p) {
     v4 r[4], s[4];
     for (size_t i = 0; i < 4; i++)
-        memcpy(&r[i], src + i * ld, sizeof r[i]);
+        memcpy(&r[i], rows[i] + p, sizeof r[i]);
     s[0] = __builtin_shufflevector(r[0], r[1], 0, 4, 1, 5);
     s[1] = __builtin_shufflevector(r[2], r[3], 0, 4, 1, 5);
     s[2] = __builtin_shufflevector(r[0], r[1], 2, 6, 3, 7);
@@ -105,20 +113,28 @@ static inline void transpose_4x4(float *dst, size_t group, const float *src, siz
         memcpy(dst + i * group, &r[i], sizeof r[i]);
 }
 
+static void pack_rows(float *restrict dst, const float *const *rows, size_t count, size_t k,
+                      size_t group) {
+    if (count < group)
+        memset(dst, 0, group * k * sizeof *dst);
+    size_t fours = count / 4 * 4, whole = k / 4 * 4;
+    for (size_t i = 0; i < fours;
+         i += 4) /* four rows at once: their pointers fit registers */
+        for (size_t p = 0; p < whole; p += 4)
+            transpose_4x4(dst + p * group + i, group, rows + i, p);
+    for (size_t i = 0; i < count; i++)
+        for (size_t p = i < fours ? whole : 0; p < k; p++)
+            dst[p * group + i] = rows[i][p];
+}
+
 static void pack(float *restrict dst, const float *restrict src, size_t ld, size_t rows,
                  size_t k, size_t group) {
+    const float *at[32];
     for (size_t first = 0; first < rows; first += group, dst += group * k) {
         size_t count = rows - first < group ? rows - first : group;
-        const float *block = src + first * ld;
-        if (count < group)
-            memset(dst, 0, group * k * sizeof *dst);
-        size_t fours = count / 4 * 4, whole = k / 4 * 4;
-        for (size_t p = 0; p < whole; p += 4)
-            for (size_t i = 0; i < fours; i += 4)
-                transpose_4x4(dst + p * group + i, group, block + i * ld + p, ld);
         for (size_t i = 0; i < count; i++)
-            for (size_t p = i < fours ? whole : 0; p < k; p++)
-                dst[p * group + i] = block[i * ld + p];
+            at[i] = src + (first + i) * ld;
+        pack_rows(dst, at, count, k, group);
     }
 }
 
@@ -146,11 +162,6 @@ static inline vf exp_vf(vf x) {
 
 static inline vf min_vf(vf a, vf b) {
     return select_vf(a < b, a, b);
-}
-
-static inline vf relu_vf(vf x) {
-    /* written so that NaN stays NaN */
-    return select_vf(x < splat(0), splat(0), x);
 }
 
 static inline vf quick_gelu_vf(vf x) {
@@ -299,6 +310,7 @@ const ce_kernels CE_KERNELS = {
     .nr = NR,
     .tile = tile,
     .pack = pack,
+    .pack_rows = pack_rows,
     .layer_norm = layer_norm,
     .softmax = softmax,
     .activate = activate,

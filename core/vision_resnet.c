@@ -8,9 +8,11 @@
  *
  * Batch normalisation is folded into the convolution before it when the model is opened.
  * Activations are kept as [picture, row, column, channel], so a 1x1 convolution is a linear
- * layer as it stands, and a 3x3 one is after its neighbourhoods are gathered.
+ * layer as it stands, and so is a 3x3 one whose rows are neighbourhoods: they are packed
+ * from where they lie, never copied together.
  */
 #include "towers.h"
+#include "vision_resnet_pool.h"
 
 #include <math.h>
 #include <stdint.h>
@@ -18,10 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    GATHER_ROWS = 240, /* output positions of a 3x3 convolution gathered at once */
-    BATCH_FLOATS = 2 * 1024 * 1024 /* of the largest activation of a batch */
-};
+enum { BATCH_FLOATS = 2 * 1024 * 1024 /* of the largest activation of a batch */ };
 static const double batch_norm_eps = 1e-5;
 
 typedef struct conv {
@@ -35,18 +34,19 @@ typedef struct bottleneck {
     size_t stride;
 } bottleneck;
 
+/* Four activations live at once. */
+enum { X, Y, A, C, BUFFERS };
+
 typedef struct resnet {
     ce_vision base;
     size_t image_width, image_height;
     conv stem[3];
     bottleneck *blocks;
     size_t block_count;
-    size_t largest;      /* floats of the largest activation of one picture */
-    size_t gather_depth; /* of the deepest 3x3 convolution: 9 * channels */
-    /* attention pool */
-    size_t width, heads, tokens; /* tokens: positions + 1 */
-    float *positions;            /* [tokens, width] */
-    ce_linear query, key_value, projection;
+    size_t sizes[BUFFERS]; /* floats of each buffer for one picture */
+    float *zeros; /* as many as a neighbourhood has channels: outside the picture */
+    size_t zeros_count;
+    ce_resnet_pool pool;
 } resnet;
 
 /* The activation of a batch. */
@@ -69,14 +69,13 @@ static void resnet_free(ce_vision *base) {
         ce_linear_free(&r->blocks[i].downsample.linear);
     }
     free(r->blocks);
-    free(r->positions);
-    ce_linear_free(&r->query);
-    ce_linear_free(&r->key_value);
-    ce_linear_free(&r->projection);
+    free(r->zeros);
+    ce_resnet_pool_free(&r->pool);
     free(r);
 }
 
-/* 2x2 average pool with stride 2; an odd last row or column is left out, as in torch. */
+/* 2x2 average pool with stride 2; an odd last row or column is left out, as in torch. `out`
+ * may be `in`: nothing is written before it has been read. */
 static shape average_pool(float *out, const float *in, shape s) {
     shape o = {s.n, s.height / 2, s.width / 2, s.channels};
     for (size_t i = 0; i < o.n; i++)
@@ -92,27 +91,66 @@ static shape average_pool(float *out, const float *in, shape s) {
     return o;
 }
 
-/* The 3x3 neighbourhoods of `count` output positions from `first` on: gathered
- * [count, 3, 3, channels], zeros outside the picture. */
-static void gather(float *gathered, const float *in, shape s, shape o, size_t stride,
-                   size_t first, size_t count) {
-    for (size_t at = first; at < first + count; at++) {
-        size_t picture = at / (o.height * o.width), place = at % (o.height * o.width);
-        size_t top = place / o.width * stride, left = place % o.width * stride;
-        for (size_t ky = 0; ky < 3; ky++)
-            for (size_t kx = 0; kx < 3; kx++, gathered += s.channels) {
-                size_t y = top + ky - 1, x = left + kx - 1; /* wraps around below zero */
-                if (y < s.height && x < s.width)
-                    memcpy(gathered,
-                           in + ((picture * s.height + y) * s.width + x) * s.channels,
-                           s.channels * sizeof *gathered);
-                else
-                    memset(gathered, 0, s.channels * sizeof *gathered);
-            }
-    }
+/* Where a 3x3 convolution reads: x of shape s, for each position of shape o. */
+typedef struct neighbourhoods {
+    const float *x, *zeros;
+    shape s, o;
+    size_t stride;
+} neighbourhoods;
+
+typedef struct position {
+    size_t picture, y, x;
+} position;
+
+static position position_of(size_t index, shape o) {
+    size_t row = index / o.width;
+    return (position){row / o.height, row % o.height, index % o.width};
 }
 
-static shape convolve(const conv *c, float *out, const float *in, shape s,
+static void advance(position *p, shape o) {
+    if (++p->x < o.width)
+        return;
+    p->x = 0;
+    if (++p->y < o.height)
+        return;
+    p->y = 0;
+    p->picture++;
+}
+
+/* Columns are [ky, kx, channel]; those of one place of the kernel lie side by side. */
+static size_t find_neighbours(const void *context, const float **rows, size_t first,
+                              size_t count, size_t column) {
+    const neighbourhoods *h = context;
+    size_t channels = h->s.channels, place = column / channels, offset = column % channels;
+    size_t ky = place / 3, kx = place % 3;
+    position at = position_of(first, h->o);
+    for (size_t i = 0; i < count; i++, advance(&at, h->o)) {
+        size_t y = at.y * h->stride + ky - 1; /* wraps around below zero */
+        size_t x = at.x * h->stride + kx - 1;
+        size_t index = (at.picture * h->s.height + y) * h->s.width + x;
+        rows[i] =
+            y < h->s.height && x < h->s.width ? h->x + index * channels + offset : h->zeros;
+    }
+    return channels - offset;
+}
+
+/* The same of a picture with a border of zeros around it, which is part of s: there the
+ * whole [kx, channel] lie side by side. */
+static size_t find_inside(const void *context, const float **rows, size_t first,
+                          size_t count, size_t column) {
+    const neighbourhoods *h = context;
+    size_t channels = h->s.channels, ky = column / (3 * channels);
+    size_t offset = column % (3 * channels);
+    position at = position_of(first, h->o);
+    for (size_t i = 0; i < count; i++, advance(&at, h->o)) {
+        size_t y = at.y * h->stride + ky, x = at.x * h->stride;
+        size_t index = (at.picture * h->s.height + y) * h->s.width + x;
+        rows[i] = h->x + index * channels + offset;
+    }
+    return 3 * channels - offset;
+}
+
+static shape convolve(const resnet *r, const conv *c, float *out, const float *in, shape s,
                       ce_activation activation, bool accumulate, float *scratch) {
     shape o = {s.n, (s.height + c->stride - 1) / c->stride,
                (s.width + c->stride - 1) / c->stride, c->linear.out};
@@ -121,155 +159,163 @@ static shape convolve(const conv *c, float *out, const float *in, shape s,
                           scratch);
         return o;
     }
-    float *gathered = ce_take(&scratch, GATHER_ROWS * c->linear.in);
-    for (size_t first = 0; first < positions_of(o); first += GATHER_ROWS) {
-        size_t left = positions_of(o) - first;
-        size_t count = left < GATHER_ROWS ? left : GATHER_ROWS;
-        gather(gathered, in, s, o, c->stride, first, count);
-        ce_linear_forward(&c->linear, out + first * o.channels, gathered, count, activation,
-                          accumulate, scratch);
-    }
+    neighbourhoods h = {in, r->zeros, s, o, c->stride};
+    ce_rows rows = {find_neighbours, &h};
+    ce_linear_forward_rows(&c->linear, out, &rows, positions_of(o), activation, accumulate,
+                           scratch);
     return o;
 }
 
-/* Runs one bottleneck from *x; the result is in *x again (x and y may be swapped). */
-static shape run_bottleneck(const bottleneck *b, float **x, float **y, float *a, float *c,
-                            shape s, float *scratch) {
-    shape inner = convolve(&b->conv1, a, *x, s, CE_RELU, false, scratch);
-    inner = convolve(&b->conv2, c, a, inner, CE_RELU, false, scratch);
+/* pixels [n, 3, height, width] -> [n, height + 2, width + 2, 3] with a border of zeros. */
+static shape interleave(float *out, const float *pixels, shape s) {
+    size_t area = s.height * s.width, row = (s.width + 2) * 3;
+    for (size_t i = 0; i < s.n; i++) {
+        memset(out, 0, row * sizeof *out);
+        out += row;
+        for (size_t y = 0; y < s.height; y++, out += row) {
+            const float *from = pixels + i * 3 * area + y * s.width;
+            memset(out, 0, 3 * sizeof *out);
+            for (size_t x = 0; x < s.width; x++)
+                for (size_t k = 0; k < 3; k++)
+                    out[(x + 1) * 3 + k] = from[k * area + x];
+            memset(out + row - 3, 0, 3 * sizeof *out);
+        }
+        memset(out, 0, row * sizeof *out);
+        out += row;
+    }
+    return (shape){s.n, s.height + 2, s.width + 2, 3};
+}
+
+/* The first convolution, whose input has so few channels that a border of zeros around it
+ * costs less than to look at each place of the kernel. */
+static shape convolve_pixels(const resnet *r, float *out, float *bordered,
+                             const float *pixels, size_t n, float *scratch) {
+    shape s = {n, r->image_height, r->image_width, 3};
+    shape o = {n, (s.height + 1) / 2, (s.width + 1) / 2, r->stem[0].linear.out};
+    neighbourhoods h = {bordered, NULL, interleave(bordered, pixels, s), o, 2};
+    ce_rows rows = {find_inside, &h};
+    ce_linear_forward_rows(&r->stem[0].linear, out, &rows, positions_of(o), CE_RELU, false,
+                           scratch);
+    return o;
+}
+
+/* Runs one bottleneck from buffer[X]; the result is there again (X and Y may have been
+ * swapped). */
+static shape run_bottleneck(const resnet *r, const bottleneck *b, float **buffer, shape s,
+                            float *scratch) {
+    float *a = buffer[A], *c = buffer[C];
+    shape inner = convolve(r, &b->conv1, a, buffer[X], s, CE_RELU, false, scratch);
+    inner = convolve(r, &b->conv2, c, a, inner, CE_RELU, false, scratch);
     const float *last = c;
     if (b->stride == 2) {
         inner = average_pool(a, c, inner);
         last = a;
     }
     if (b->has_downsample) {
-        const float *shortcut = *x;
-        shape small = s;
-        if (b->stride == 2) {
-            small = average_pool(c, *x, s);
-            shortcut = c;
-        }
-        convolve(&b->downsample, *y, shortcut, small, CE_NO_ACTIVATION, false, scratch);
-        float *swap = *x;
-        *x = *y;
-        *y = swap;
+        float *x = buffer[X];
+        if (b->stride == 2)
+            s = average_pool(x, x, s);
+        convolve(r, &b->downsample, buffer[Y], x, s, CE_NO_ACTIVATION, false, scratch);
+        buffer[X] = buffer[Y];
+        buffer[Y] = x;
     }
-    shape o = convolve(&b->conv3, *x, last, inner, CE_NO_ACTIVATION, true, scratch);
-    ce_kernels_get()->activate(*x, positions_of(o) * o.channels, CE_RELU);
-    return o;
-}
-
-/* One picture: query [width] of its mean token, key_value [tokens, 2 * width] -> mixed. */
-static void pool_picture(const resnet *r, float *mixed, const float *query,
-                         const float *key_value, float *scores) {
-    size_t size = r->width / r->heads, stride = ce_round_up(r->tokens, CE_MAX_LANES);
-    for (size_t h = 0; h < r->heads; h++) {
-        for (size_t t = 0; t < stride; t++)
-            scores[t] = t < r->tokens ? 0 : -INFINITY;
-        for (size_t t = 0; t < r->tokens; t++)
-            for (size_t i = 0; i < size; i++)
-                scores[t] +=
-                    query[h * size + i] * key_value[t * 2 * r->width + h * size + i];
-        ce_kernels_get()->softmax(scores, stride, 1 / sqrtf((float)size));
-        float *head = mixed + h * size;
-        memset(head, 0, size * sizeof *head);
-        for (size_t t = 0; t < r->tokens; t++)
-            for (size_t i = 0; i < size; i++)
-                head[i] += scores[t] * key_value[(t * 2 + 1) * r->width + h * size + i];
-    }
-}
-
-/* features [n, positions, width] -> out [n, embed_dim]. */
-static void attention_pool(const resnet *r, float *out, const float *features, size_t n,
-                           float *scratch) {
-    size_t width = r->width, count = r->tokens;
-    float *x = ce_take(&scratch, n * count * width); /* tokens: mean, then positions */
-    float *key_value = ce_take(&scratch, n * count * 2 * width);
-    float *means = ce_take(&scratch, n * width);
-    float *queries = ce_take(&scratch, n * width);
-    float *mixed = ce_take(&scratch, n * width);
-    float *scores = ce_take(&scratch, ce_round_up(count, CE_MAX_LANES));
-    for (size_t i = 0; i < n; i++) {
-        const float *from = features + i * (count - 1) * width;
-        float *to = x + i * count * width;
-        for (size_t c = 0; c < width; c++) {
-            float sum = 0;
-            for (size_t t = 0; t < count - 1; t++)
-                sum += from[t * width + c];
-            to[c] = sum / (float)(count - 1) + r->positions[c];
-        }
-        for (size_t k = 0; k < (count - 1) * width; k++)
-            to[width + k] = from[k] + r->positions[width + k];
-        memcpy(means + i * width, to, width * sizeof *to);
-    }
-    ce_linear_forward(&r->query, queries, means, n, CE_NO_ACTIVATION, false, scratch);
-    ce_linear_forward(&r->key_value, key_value, x, n * count, CE_NO_ACTIVATION, false,
-                      scratch);
-    for (size_t i = 0; i < n; i++)
-        pool_picture(r, mixed + i * width, queries + i * width,
-                     key_value + i * count * 2 * width, scores);
-    ce_linear_forward(&r->projection, out, mixed, n, CE_NO_ACTIVATION, false, scratch);
+    return convolve(r, &b->conv3, buffer[X], last, inner, CE_RELU, true, scratch);
 }
 
 static void resnet_encode(const ce_vision *base, float *out, const float *pixels, size_t n,
                           float *scratch) {
     const resnet *r = (const resnet *)base;
-    float *x = ce_take(&scratch, n * r->largest), *y = ce_take(&scratch, n * r->largest);
-    float *a = ce_take(&scratch, n * r->largest), *c = ce_take(&scratch, n * r->largest);
-    shape s = {n, r->image_height, r->image_width, 3};
-    size_t area = s.height * s.width;
-    for (size_t i = 0; i < n; i++)
-        for (size_t k = 0; k < 3; k++)
-            for (size_t p = 0; p < area; p++)
-                a[(i * area + p) * 3 + k] = pixels[(i * 3 + k) * area + p];
-    s = convolve(&r->stem[0], c, a, s, CE_RELU, false, scratch);
-    s = convolve(&r->stem[1], a, c, s, CE_RELU, false, scratch);
-    s = convolve(&r->stem[2], c, a, s, CE_RELU, false, scratch);
-    s = average_pool(x, c, s);
+    float *buffer[BUFFERS];
+    for (size_t i = 0; i < BUFFERS; i++)
+        buffer[i] = ce_take(&scratch, n * r->sizes[i]);
+    shape s = convolve_pixels(r, buffer[C], buffer[A], pixels, n, scratch);
+    s = convolve(r, &r->stem[1], buffer[A], buffer[C], s, CE_RELU, false, scratch);
+    s = convolve(r, &r->stem[2], buffer[Y], buffer[A], s, CE_RELU, false, scratch);
+    s = average_pool(buffer[X], buffer[Y], s);
     for (size_t i = 0; i < r->block_count; i++)
-        s = run_bottleneck(&r->blocks[i], &x, &y, a, c, s, scratch);
-    attention_pool(r, out, x, n, scratch);
+        s = run_bottleneck(r, &r->blocks[i], buffer, s, scratch);
+    ce_resnet_pool_forward(&r->pool, out, buffer[X], n, scratch);
+}
+
+/* The batch norm of `n` channels as y = factor * x + bias. */
+static int load_batch_norm(double *factors, float *biases, ce_weights *w, const char *norm,
+                           size_t n, ce_error *err) {
+    static const char *const names[] = {"weight", "bias", "running_mean", "running_var"};
+    float *parts[4] = {0};
+    char name[256];
+    int result = CE_OK;
+    for (size_t i = 0; i < 4 && result == CE_OK; i++) {
+        snprintf(name, sizeof name, "%s.%s", norm, names[i]);
+        result = ce_weights_take_floats(w, &parts[i], name, 1, &n, err);
+    }
+    for (size_t o = 0; o < n && result == CE_OK; o++) {
+        if (parts[3][o] < 0)
+            result = ce_fail(err, CE_EFORMAT, "%s: tensor %s.running_var is negative",
+                             ce_weights_path(w), norm);
+        factors[o] = parts[0][o] / sqrt(parts[3][o] + batch_norm_eps);
+        biases[o] = (float)(parts[1][o] - parts[2][o] * factors[o]);
+    }
+    for (size_t i = 0; i < 4; i++)
+        free(parts[i]);
+    return result;
+}
+
+/* Weights [n, in, area] -> factors[n] times them, as [n, area, in]. */
+static void fold(float *out, const float *stored, const double *factors, size_t n,
+                 size_t in, size_t area) {
+    for (size_t o = 0; o < n; o++, stored += in * area)
+        for (size_t k = 0; k < area; k++)
+            for (size_t i = 0; i < in; i++)
+                *out++ = (float)(stored[i * area + k] * factors[o]);
+}
+
+/* Moves a stored [out, in, kernel, kernel] into the layer, a few outputs at a time. */
+static int set_folded(conv *c, const ce_weights *w, const ce_tensor *t,
+                      const double *factors, ce_error *err) {
+    enum { OUTPUTS = 32 }; /* a multiple of every kernel's nr: whole panels */
+    size_t area = c->kernel * c->kernel, depth = c->linear.in;
+    float *stored = ce_floats_new(2 * OUTPUTS * depth);
+    float *rows = stored ? stored + OUTPUTS * depth : NULL;
+    int result = stored ? CE_OK : ce_fail(err, CE_ENOMEM, "out of memory");
+    for (size_t o = 0; o < c->linear.out && result == CE_OK; o += OUTPUTS) {
+        size_t n = c->linear.out - o < OUTPUTS ? c->linear.out - o : OUTPUTS;
+        result = ce_tensor_widen(w, t, stored, o * depth, n * depth, err);
+        if (result < 0)
+            break;
+        fold(rows, stored, factors + o, n, depth / area, area);
+        result = ce_linear_set_rows(&c->linear, o, rows, n, ce_weights_path(w), err);
+    }
+    free(stored);
+    return result;
 }
 
 /* Loads a convolution without bias and the batch norm behind it:
  * y = (Wx - mean) * gain / sqrt(var + eps) + bias, with the factor moved into W. */
 static int load_conv(conv *c, ce_weights *w, const char *conv_name, const char *norm_name,
                      size_t out, size_t in, size_t kernel, size_t stride, ce_error *err) {
-    c->kernel = kernel;
-    c->stride = stride;
-    static const char *const parts[] = {"weight", "bias", "running_mean", "running_var"};
-    float *norm[4] = {0}, *stored = NULL, *row = NULL;
     char name[256];
-    size_t area = kernel * kernel, stored_shape[] = {out, in, kernel, kernel};
+    size_t stored_shape[] = {out, in, kernel, kernel};
+    ce_tensor *t;
+    *c = (conv){.kernel = kernel, .stride = stride};
+    ce_linear_init(&c->linear, out, in * kernel * kernel);
     snprintf(name, sizeof name, "%s.weight", conv_name);
-    int result = ce_weights_take_floats(w, &stored, name, 4, stored_shape, err);
-    for (size_t i = 0; i < 4 && result == CE_OK; i++) {
-        snprintf(name, sizeof name, "%s.%s", norm_name, parts[i]);
-        result = ce_weights_take_floats(w, &norm[i], name, 1, &out, err);
-    }
-    ce_linear_init(&c->linear, out, in * area);
-    row = malloc(in * area * sizeof *row);
-    if (result == CE_OK && !row)
+    int result = ce_weights_take(w, &t, name, 4, stored_shape, err);
+    if (result < 0)
+        return result;
+    double *factors = malloc(out * sizeof *factors); /* no more than the tensor has */
+    float *biases = malloc(out * sizeof *biases);
+    if (!factors || !biases)
         result = ce_fail(err, CE_ENOMEM, "out of memory");
-    for (size_t o = 0; o < out && result == CE_OK; o++) {
-        if (norm[3][o] < 0) {
-            result = ce_fail(err, CE_EFORMAT, "%s: tensor %s.running_var is negative",
-                             ce_weights_path(w), norm_name);
-            break;
-        }
-        double factor = norm[0][o] / sqrt(norm[3][o] + batch_norm_eps);
-        float bias = (float)(norm[1][o] - norm[2][o] * factor);
-        for (size_t i = 0; i < in; i++) /* [in, area] -> [area, in] */
-            for (size_t k = 0; k < area; k++)
-                row[k * in + i] = (float)(stored[(o * in + i) * area + k] * factor);
-        result = ce_linear_set_rows(&c->linear, o, row, 1, ce_weights_path(w), err);
+    if (result == CE_OK)
+        result = load_batch_norm(factors, biases, w, norm_name, out, err);
+    if (result == CE_OK && !ce_weights_is_shapes_only(w)) {
+        result = set_folded(c, w, t, factors, err);
         if (result == CE_OK)
-            result = ce_linear_set_bias_values(&c->linear, o, &bias, 1, err);
+            result = ce_linear_set_bias_values(&c->linear, 0, biases, out, err);
+        ce_tensor_release(t);
     }
-    for (size_t i = 0; i < 4; i++)
-        free(norm[i]);
-    free(stored);
-    free(row);
+    free(factors);
+    free(biases);
     return result;
 }
 
@@ -297,17 +343,35 @@ static int load_bottleneck(bottleneck *b, ce_weights *w, const char *block, size
     return result;
 }
 
-/* Notes the size of an activation and of a 3x3 convolution that reads it. */
-static void note(resnet *r, size_t height, size_t width, size_t channels, bool gathered) {
-    if (height * width * channels > r->largest)
-        r->largest = height * width * channels;
-    if (gathered && 9 * channels > r->gather_depth)
-        r->gather_depth = 9 * channels;
+static void need(size_t *floats, size_t n) {
+    *floats = *floats > n ? *floats : n;
 }
 
-static int load_stages(resnet *r, const ce_vision_config *c, ce_weights *w, size_t height,
-                       size_t width, ce_error *err) {
-    size_t in = (size_t)c->width, index = 0;
+/* What a bottleneck writes to the buffers; `x` is the one that its input is in. */
+static size_t plan_bottleneck(resnet *r, const bottleneck *b, size_t x, size_t area,
+                              size_t area_behind) {
+    need(&r->sizes[A], area * b->conv1.linear.out);
+    need(&r->sizes[C], area * b->conv2.linear.out);
+    need(&r->zeros_count, b->conv1.linear.out);
+    x = b->has_downsample ? X + Y - x : x;
+    need(&r->sizes[x], area_behind * b->conv3.linear.out);
+    return x;
+}
+
+static void plan_stem(resnet *r) {
+    size_t height = r->image_height, width = r->image_width;
+    size_t area = (height + 1) / 2 * ((width + 1) / 2);
+    need(&r->sizes[A], (height + 2) * (width + 2) * 3);
+    need(&r->sizes[C], area * r->stem[0].linear.out);
+    need(&r->sizes[A], area * r->stem[1].linear.out);
+    need(&r->sizes[Y], area * r->stem[2].linear.out);
+    need(&r->sizes[X], area / 4 * r->stem[2].linear.out);
+    need(&r->zeros_count, r->stem[1].linear.out);
+}
+
+static int load_stages(resnet *r, const ce_vision_config *c, ce_weights *w, ce_error *err) {
+    size_t in = (size_t)c->width, index = 0, x = X;
+    size_t height = (r->image_height + 1) / 4, width = (r->image_width + 1) / 4;
     int result = CE_OK;
     for (size_t stage = 0; stage < 4; stage++) {
         size_t planes = (size_t)c->width << stage;
@@ -316,55 +380,21 @@ static int load_stages(resnet *r, const ce_vision_config *c, ce_weights *w, size
             char name[64];
             snprintf(name, sizeof name, "visual.layer%zu.%zu", stage + 1, i);
             b->stride = stage > 0 && i == 0 ? 2 : 1;
-            note(r, height, width, in, false);
-            note(r, height, width, planes, true);
+            result = load_bottleneck(b, w, name, in, planes, err);
+            size_t area = height * width;
             height /= b->stride;
             width /= b->stride;
-            note(r, height, width, planes * 4, false);
-            result = load_bottleneck(b, w, name, in, planes, err);
+            x = plan_bottleneck(r, b, x, area, height * width);
             in = planes * 4;
         }
     }
-    r->width = in;
-    r->tokens = height * width + 1;
+    r->pool.width = in;
+    r->pool.tokens = height * width + 1;
     return result;
 }
 
-static int load_pool_linear(ce_linear *l, size_t first, size_t out, ce_weights *w,
-                            const char *name, ce_error *err) {
-    char full[64];
-    snprintf(full, sizeof full, "visual.attnpool.%s.weight", name);
-    int result = ce_linear_set(l, first, w, full, out, CE_ROWS_OUT, err);
-    snprintf(full, sizeof full, "visual.attnpool.%s.bias", name);
-    return result < 0 ? result : ce_linear_set_bias(l, first, w, full, out, err);
-}
-
-static int load_attention_pool(resnet *r, size_t embed_dim, ce_weights *w, ce_error *err) {
-    size_t width = r->width, shape_of_positions[] = {r->tokens, width};
-    int result =
-        ce_weights_take_floats(w, &r->positions, "visual.attnpool.positional_embedding", 2,
-                               shape_of_positions, err);
-    ce_linear_init(&r->query, width, width);
-    ce_linear_init(&r->key_value, 2 * width, width);
-    ce_linear_init(&r->projection, embed_dim, width);
-    if (result == CE_OK)
-        result = load_pool_linear(&r->query, 0, width, w, "q_proj", err);
-    if (result == CE_OK)
-        result = load_pool_linear(&r->key_value, 0, width, w, "k_proj", err);
-    if (result == CE_OK)
-        result = load_pool_linear(&r->key_value, width, width, w, "v_proj", err);
-    if (result == CE_OK)
-        result = load_pool_linear(&r->projection, 0, embed_dim, w, "c_proj", err);
-    return result;
-}
-
-static int load(resnet *r, const ce_config *config, ce_weights *w, ce_error *err) {
-    const ce_vision_config *c = &config->vision;
-    size_t half = (size_t)c->width / 2, out[] = {half, half, half * 2},
-           in[] = {3, half, half};
-    size_t height = (r->image_height + 1) / 2, width = (r->image_width + 1) / 2;
-    note(r, r->image_height, r->image_width, 3, true);
-    note(r, height, width, half * 2, true);
+static int load_stem(resnet *r, size_t width, ce_weights *w, ce_error *err) {
+    size_t out[] = {width / 2, width / 2, width}, in[] = {3, width / 2, width / 2};
     int result = CE_OK;
     for (size_t i = 0; i < 3 && result == CE_OK; i++) {
         char conv_name[32], norm_name[32];
@@ -373,22 +403,49 @@ static int load(resnet *r, const ce_config *config, ce_weights *w, ce_error *err
         result = load_conv(&r->stem[i], w, conv_name, norm_name, out[i], in[i], 3,
                            i == 0 ? 2 : 1, err);
     }
+    plan_stem(r);
+    return result;
+}
+
+static int load(resnet *r, const ce_config *config, ce_weights *w, ce_error *err) {
+    const ce_vision_config *c = &config->vision;
+    int result = load_stem(r, (size_t)c->width, w, err);
     for (size_t i = 0; i < 4; i++)
         r->block_count += (size_t)c->blocks[i];
     r->blocks = calloc(r->block_count, sizeof *r->blocks);
     if (result == CE_OK && !r->blocks)
         result = ce_fail(err, CE_ENOMEM, "out of memory");
     if (result == CE_OK)
-        result = load_stages(r, c, w, height / 2, width / 2, err);
-    if (result == CE_OK && r->tokens < 2)
+        result = load_stages(r, c, w, err);
+    if (result == CE_OK && r->pool.tokens < 2)
         result =
             ce_fail(err, CE_EFORMAT, "%s: pictures of %zu x %zu are too small for a ResNet",
                     ce_weights_path(w), r->image_width, r->image_height);
-    r->heads = (size_t)c->heads;
-    if (result == CE_OK && r->width % r->heads)
+    size_t heads = (size_t)c->heads;
+    if (result == CE_OK && r->pool.width % heads)
         result = ce_fail(err, CE_EFORMAT, "%s: %zu heads do not divide a width of %zu",
-                         ce_weights_path(w), r->heads, r->width);
-    return result < 0 ? result : load_attention_pool(r, (size_t)config->embed_dim, w, err);
+                         ce_weights_path(w), heads, r->pool.width);
+    if (result < 0)
+        return result;
+    r->pool.heads = heads;
+    r->zeros = calloc(r->zeros_count, sizeof *r->zeros);
+    if (!r->zeros)
+        return ce_fail(err, CE_ENOMEM, "out of memory");
+    return ce_resnet_pool_load(&r->pool, (size_t)config->embed_dim, w, err);
+}
+
+/* As many pictures as keep the largest activation below BATCH_FLOATS. */
+static void size_batch(resnet *r) {
+    size_t largest = 1, all = ce_linear_workspace();
+    for (size_t i = 0; i < BUFFERS; i++)
+        need(&largest, r->sizes[i]);
+    size_t n = BATCH_FLOATS / largest;
+    n = n < 1 ? 1 : n > 8 ? 8 : n;
+    need(&all, ce_resnet_pool_scratch(&r->pool, n));
+    for (size_t i = 0; i < BUFFERS; i++)
+        all += ce_round_up(n * r->sizes[i], CE_MAX_LANES);
+    r->base.batch = n;
+    r->base.scratch = all;
 }
 
 int ce_vision_resnet_open(ce_vision **out, const ce_config *config, ce_weights *w,
@@ -409,13 +466,7 @@ int ce_vision_resnet_open(ce_vision **out, const ce_config *config, ce_weights *
         resnet_free(&r->base);
         return result;
     }
-    size_t n = BATCH_FLOATS / r->largest;
-    n = n < 1 ? 1 : n > 8 ? 8 : n;
-    r->base.batch = n;
-    size_t pool = n * (r->tokens * 3 + 3) * r->width + r->tokens + 7 * CE_MAX_LANES;
-    size_t gathered = GATHER_ROWS * r->gather_depth + CE_MAX_LANES;
-    r->base.scratch = 4 * n * r->largest + 4 * CE_MAX_LANES +
-                      (pool > gathered ? pool : gathered) + ce_linear_workspace();
+    size_batch(r);
     *out = &r->base;
     return CE_OK;
 }
