@@ -1,7 +1,8 @@
 /* Does a text look as if it had been decoded with the wrong code page? The heuristic is
  * that of ftfy 6.3.1 (badness.py; Apache 2.0, Robyn Speer): the few hundred characters that
  * such mistakes produce fall into kinds, and certain neighbours are next to never meant.
- * ftfy searches with one regular expression; here each of its alternatives is a row. */
+ * ftfy searches with one regular expression; here each of its alternatives is a row (but
+ * for two that others imply). */
 #include "repair_internal.h"
 
 #include <uchar.h>
@@ -89,15 +90,13 @@ static const step rows[][STEPS_MAX + 1] = {
     {L(u"ВГРС"), {LEFTOVER, u"°µ"}, L(u"ВГРС")},
     {L(u"Г"), L(u"ў"), L(u"В"), L(u"Ђ"), L(u"В"), K(NO_LINE_END),
      {ASCII_LETTER, u" "}},
-    /* a-grave, a-acute and the no-break space, which may have become a space */
-    {L(u"Ã"), L(u"\u00a0¡")},
+    /* a-grave and the no-break space, whose A0 became a space */
     {K(ASCII_LOWER), L(u"ÃÂ"), L(u" ")},
     {K(ASCII_LOWER), K(SPACE), L(u"ÃÂ"), L(u" ")},
     {K(ASCII_LOWER | STOP | CLOSING), L(u"Â"), {QUOTING, u" "}},
-    /* Windows-1253, Windows-1257 */
+    /* Windows-1253 */
     {L(u"β"), L(u"€"), L(u"™\u00a0Ά\u00ad®°")},
     {L(u"ΒΓΞΟ"), {LEFTOVER, u"°"}, L(u"ΒΓΞΟ")},
-    {L(u"ā"), L(u"€")},
 };
 static const step at_start[] = {L(u"ÃÂ"), L(u" "), K(0)};
 

@@ -4,13 +4,16 @@
 
 "fix": [text, ftfy.fix_text(text)], only texts that change or nearly do.
 "unescape": [text, html.unescape(text)].
+"garbled": texts that one alternative alone of ftfy's expression takes for mojibake.
+"sound": the same with one character changed, which nothing takes for it.
 """
 import html
 import json
 import random
+import re
 
 import ftfy
-from ftfy.badness import MOJIBAKE_CATEGORIES
+from ftfy.badness import BADNESS_RE, MOJIBAKE_CATEGORIES, is_bad
 from ftfy.chardata import CHARMAP_ENCODINGS as PAGES
 
 rnd = random.Random(2024)
@@ -93,10 +96,34 @@ for count, make in [(450, garbled), (200, from_bytes), (250, lambda: soup(STRANG
     fix.update(collect(count, make, ftfy.fix_text, 20))
 unescape = collect(250, lambda: soup(HTML, 7), html.unescape, 20)
 
+# Lines with nothing but a bar part them.
+ALTERNATIVES = [re.compile(part, re.VERBOSE) for part in re.split(r"\n\s*\|\s*\n", BADNESS_RE.pattern)]
+ATOM = re.compile(r"(\[[^]]*\]|\\\w|[^\s^])(\??)")
+LETTERS = STRANGE + list("aZé. ,?\n1_ЂўГ中")
+
+
+def example(alternative):
+    """A text of characters that fit the expression's atoms one by one."""
+    out = ""
+    for atom, optional in ATOM.findall(re.sub(r"(?m)^\s*#.*$", "", alternative.pattern)):
+        if not optional or rnd.random() < 0.5:
+            out += rnd.choice([c for c in LETTERS if re.fullmatch(atom, c)])
+    return out
+
+
+bad, sound = [], []
+for one in ALTERNATIVES:
+    texts = [example(one) for _ in range(1000)]
+    alone = [t for t in texts if is_bad(t) and sum(bool(a.search(t)) for a in ALTERNATIVES) == 1]
+    bad += alone[:6]
+    near = [t[:at] + rnd.choice(LETTERS) + t[at + 1:] for t in texts for at in range(len(t))]
+    sound += [t for t in near if not is_bad(t)][:6]
+
 
 def lines(rows):
-    return ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows.items())
+    return ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
 
 
 with open("cases.json", "w") as f:
-    f.write('{"fix": [\n%s\n],\n"unescape": [\n%s\n]}\n' % (lines(fix), lines(unescape)))
+    f.write('{"fix": [\n%s\n],\n"unescape": [\n%s\n],\n"garbled": [\n%s\n],\n"sound": [\n%s\n]}\n'
+            % (lines(fix.items()), lines(unescape.items()), lines(bad), lines(sound)))
