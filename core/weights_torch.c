@@ -471,7 +471,9 @@ static int add_all(reader *r) {
         strncmp(top->node->items[0].text, "__torch__.", 10) == 0) {
         r->w->torchscript = true;
         snprintf(r->w->format, sizeof r->w->format, "TorchScript");
-        return add_module(r, top, name, 0, 0);
+        int result = add_module(r, top, name, 0, 0);
+        return result == CE_OK && r->w->count == 0 ? fault(r, "its modules hold no tensors")
+                                                   : result;
     }
     const ce_pickle_value *dict = find_state_dict(top);
     snprintf(r->w->format, sizeof r->w->format, "%s",
