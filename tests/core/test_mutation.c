@@ -78,7 +78,7 @@ static bool take_subject(subject *s, const char *name) {
         if (!is_part_of_model(e->d_name))
             continue;
         snprintf(path, sizeof path, "%s/%s", from, e->d_name);
-        snprintf(f->path, sizeof f->path, "%s/%.200s", s->dir, e->d_name);
+        snprintf(f->path, sizeof f->path, "%s/%.200s", scratch_path(name), e->d_name);
         f->bytes = golden_read(path, &f->size);
         assert_non_null(f->bytes);
         write_file(f->path, f->bytes, f->size);
