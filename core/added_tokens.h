@@ -26,7 +26,7 @@ typedef struct ce_added_token {
     bool normalized;     /* sought in the normalised text, not in the raw one */
     bool single_word;    /* not inside a longer word */
     bool lstrip, rstrip; /* takes the white space beside it along */
-    bool special;        /* frames or pads a text elsewhere */
+    bool special;        /* the owner's to use */
 } ce_added_token;
 
 typedef struct ce_added_tokens {

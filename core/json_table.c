@@ -5,7 +5,6 @@
 
 #include "unicode.h"
 
-#include <locale.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -205,34 +204,60 @@ static int read_merges(reader *r, ce_json_table *t) {
     return take(r, ']') ? 0 : fault(r, "a ']' is expected");
 }
 
-/* A number as strtod reads it in the C locale, which a script may have left. */
-static int read_score(reader *r, locale_t c, double *score) {
-    char digits[64], *end;
-    size_t n = 0;
-    skip_space(r);
-    while (r->at < r->end && n + 1 < sizeof digits && *r->at &&
-           strchr("+-.0123456789eE", *r->at))
-        digits[n++] = *r->at++;
-    digits[n] = '\0';
-    *score = strtod_l(digits, &end, c);
-    return n == 0 || *end || !isfinite(*score) ? fault(r, "a score must be a number") : 0;
+/* Digits into the significand while they fit; gives how many there were. */
+static int read_digits(reader *r, uint64_t *significand, int *left_out) {
+    int count = 0;
+    for (; r->at < r->end && *r->at >= '0' && *r->at <= '9' && count < 1000; count++) {
+        unsigned digit = (unsigned)(*r->at++ - '0');
+        if (*left_out == 0 && *significand <= (UINT64_MAX - digit) / 10)
+            *significand = *significand * 10 + digit;
+        else
+            ++*left_out;
+    }
+    return count;
 }
 
-static int read_scored(reader *r, locale_t c, ce_json_score *to) {
+/* As serde_json reads it for tokenizers (de.rs, f64_from_parts): the digits as one integer,
+ * rounded to a double, then scaled. That may be off by a bit from the nearest double, and
+ * decides which of two equal sums is larger. */
+static int read_score(reader *r, double *score) {
+    uint64_t significand = 0, power = 0;
+    int left_out = 0, none = 0, exponent = 0;
+    skip_space(r);
+    bool negative = r->at < r->end && *r->at == '-', down = false;
+    r->at += negative;
+    bool good = read_digits(r, &significand, &left_out) > 0;
+    exponent = left_out;
+    if (r->at < r->end && *r->at == '.') {
+        r->at++;
+        int before = left_out, digits = read_digits(r, &significand, &left_out);
+        exponent -= digits - (left_out - before);
+        good &= digits > 0;
+    }
+    if (r->at < r->end && (*r->at | 32) == 'e') {
+        down = ++r->at < r->end && *r->at == '-';
+        r->at += r->at < r->end && (*r->at == '-' || *r->at == '+');
+        good &= read_digits(r, &power, &none) > 0 && power < 400;
+        exponent += down ? -(int)(power % 400) : (int)(power % 400);
+    }
+    double scale = pow(10, abs(exponent)), value = (double)significand;
+    value = exponent < 0 ? value / scale : value * scale;
+    *score = negative ? -value : value;
+    return good && isfinite(*score) ? 0 : fault(r, "a score must be a number");
+}
+
+static int read_scored(reader *r, ce_json_score *to) {
     if (!take(r, '['))
         return fault(r, "a token and its score are expected");
     int rc = read_string(r, &to->token);
     if (rc == 0 && !take(r, ','))
         rc = fault(r, "a token and its score are expected");
     if (rc == 0)
-        rc = read_score(r, c, &to->score);
+        rc = read_score(r, &to->score);
     return rc < 0 || take(r, ']') ? rc : fault(r, "a token and its score are expected");
 }
 
 static int read_scores(reader *r, ce_json_table *t) {
-    locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
-    if (!c)
-        return ce_fail(r->err, CE_ENOMEM, "%s: out of memory", r->name);
     int rc = 0;
     r->at++; /* the '[' */
     bool more = !take(r, ']');
@@ -241,13 +266,12 @@ static int read_scores(reader *r, ce_json_table *t) {
         rc = grow(r, &items, t->score_count, sizeof *t->scores);
         t->scores = items;
         if (rc == 0)
-            rc = read_scored(r, c, &t->scores[t->score_count]);
+            rc = read_scored(r, &t->scores[t->score_count]);
         if (rc == 0)
             t->score_count++;
         if (rc == 0 && !(more = take(r, ',')) && !take(r, ']'))
             rc = fault(r, "a ']' is expected");
     }
-    freelocale(c);
     return rc;
 }
 

@@ -173,11 +173,11 @@ int ce_tokenizer_files_special(const ce_tokenizer_files *f, const char *key,
     return 0;
 }
 
-static bool is_stated(const ce_tokenizer_files *f, const char *text) {
+static ce_stated_token *find_stated(ce_tokenizer_files *f, const char *text) {
     for (size_t i = 0; i < f->added_count; i++)
         if (strcmp(f->added[i].text, text) == 0)
-            return true;
-    return false;
+            return &f->added[i];
+    return NULL;
 }
 
 /* Room doubles whenever the count is a power of two. */
@@ -194,9 +194,12 @@ static int state(ce_tokenizer_files *f, ce_stated_token token, ce_error *err) {
 }
 
 int ce_tokenizer_files_state(ce_tokenizer_files *f, const char *text, ce_error *err) {
-    if (is_stated(f, text))
-        return 0;
-    return state(f, (ce_stated_token){.text = text, .id = -1, .special = true}, err);
+    ce_stated_token *there = find_stated(f, text);
+    if (there)
+        there->special = true;
+    return there
+               ? 0
+               : state(f, (ce_stated_token){.text = text, .id = -1, .special = true}, err);
 }
 
 static int state_object(ce_tokenizer_files *f, const json_t *object, int64_t id,
@@ -215,9 +218,7 @@ static int state_object(ce_tokenizer_files *f, const json_t *object, int64_t id,
         rc = ce_json_bool(object, "lstrip", &t.lstrip, path, err);
     if (rc == 0)
         rc = ce_json_bool(object, "rstrip", &t.rstrip, path, err);
-    if (rc == 0)
-        rc = ce_json_bool(object, "special", &t.special, path, err);
-    return rc < 0 || is_stated(f, t.text) ? rc : state(f, t, err);
+    return rc < 0 || find_stated(f, t.text) ? rc : state(f, t, err);
 }
 
 /* tokenizer.json: "added_tokens": [{"id": 0, "content": ...}] */
@@ -270,7 +271,7 @@ static int state_named(ce_tokenizer_files *f, ce_error *err) {
     json_object_foreach(f->named, key, value) {
         int id = 0;
         int rc = ce_json_int(f->named, key, &id, 0, INT32_MAX - 1, f->named_path, err);
-        if (rc == 0 && !is_stated(f, key))
+        if (rc == 0 && !find_stated(f, key))
             rc =
                 state(f, (ce_stated_token){.text = key, .id = id, .normalized = true}, err);
         if (rc < 0)
@@ -286,8 +287,10 @@ static int state_special(ce_tokenizer_files *f, const json_t *value, const char 
     const char *text = json_string_value(value);
     if (!value || json_is_null(value) || (text && !*text))
         return 0;
-    return text ? ce_tokenizer_files_state(f, text, err)
-                : state_object(f, value, -1, path, err);
+    int rc = text ? 0 : state_object(f, value, -1, path, err);
+    if (!text && rc == 0)
+        text = json_string_value(json_object_get(value, "content"));
+    return rc < 0 ? rc : ce_tokenizer_files_state(f, text, err);
 }
 
 /* The named special tokens, then further ones under the newer or the older key. */

@@ -23,7 +23,8 @@
 typedef struct ce_stated_token {
     const char *text; /* borrowed from the JSON */
     int64_t id;       /* -1: the vocabulary says */
-    bool normalized, single_word, lstrip, rstrip, special;
+    bool normalized, single_word, lstrip, rstrip;
+    bool special; /* a key for special tokens names it */
 } ce_stated_token;
 
 typedef struct ce_tokenizer_files {
@@ -62,7 +63,7 @@ int ce_tokenizer_files_special(const ce_tokenizer_files *f, const char *key,
 /* Fills `added`: the lists of tokenizer.json (where `own_list`), tokenizer_config.json and
  * added_tokens.json, and the special tokens that are in none of these. */
 int ce_tokenizer_files_added(ce_tokenizer_files *f, bool own_list, ce_error *err);
-/* One more, unless it is there. */
+/* One more special token, unless it is there. */
 int ce_tokenizer_files_state(ce_tokenizer_files *f, const char *text, ce_error *err);
 
 /* Settings that change which ids come out, and that we do not follow, are refused. */

@@ -15,7 +15,6 @@ typedef enum ce_unigram_step_kind {
     CE_STEP_CHARSMAP,
     CE_STEP_LOWER,
     CE_STEP_NFC,
-    CE_STEP_NFKC,
     CE_STEP_NMT,
     CE_STEP_STRIP,           /* left, right */
     CE_STEP_REPLACE,         /* text -> into */
@@ -88,9 +87,10 @@ int ce_tokenizer_siglip_count_lead(ce_tokenizer_unigram *t, ce_error *err);
 int ce_tokenizer_unigram_put(const ce_tokenizer_unigram *t, ce_ids *out, const char *text,
                              size_t size, size_t skip, ce_error *err);
 
-/* The normalizer of a tokenizer.json, in place. */
+/* The normalizer of a tokenizer.json, in place; `*beheaded` becomes true where the first
+ * character went without trace. */
 int ce_tokenizer_unigram_normalize(const ce_tokenizer_unigram *t, ce_runes *r,
-                                   ce_error *err);
+                                   bool *beheaded, ce_error *err);
 /* What a tokenizer.json says beyond the vocabulary. */
 int ce_tokenizer_unigram_read_pipeline(ce_tokenizer_unigram *t, const ce_tokenizer_files *f,
                                        ce_error *err);

@@ -85,7 +85,7 @@ static int check_bytes(const ce_tokenizer_unigram *t, const ce_tokenizer_files *
 static double score_of(const ce_piece *p, float highest) {
     if (p->type != CE_PIECE_USER_DEFINED)
         return (double)p->score;
-    return (double)((float)p->text.size * highest) - 0.1;
+    return (double)(float)((double)((float)p->text.size * highest) - 0.1);
 }
 
 static int add_piece(ce_tokenizer_unigram *t, const ce_tokenizer_files *f,
@@ -198,7 +198,7 @@ static int set_added(ce_tokenizer_unigram *t, const ce_tokenizer_files *f, bool 
         if (rc == 0)
             rc = ce_runes_decode(&r, a->text, strlen(a->text), err);
         if (rc == 0 && flags.normalized)
-            rc = ce_tokenizer_unigram_normalize(t, &r, err);
+            rc = ce_tokenizer_unigram_normalize(t, &r, &(bool){false}, err);
         if (rc == 0)
             rc = ce_added_tokens_add(&t->added, r.at, r.count, flags, err);
     }

@@ -39,8 +39,10 @@ static size_t character_size(char head) {
 }
 
 static void offer(const ce_unigram *u, best *end, uint32_t begin, int32_t id, double sum) {
+    if (u->float_sums)
+        sum = (double)(float)sum; /* of two floats: rounded as their float sum is */
     if (!end->reached || sum > end->sum)
-        *end = (best){u->float_sums ? (double)(float)sum : sum, id, begin, true};
+        *end = (best){sum, id, begin, true};
 }
 
 /* All pieces that begin at `begin`; an unknown one where its first character is none. */
@@ -62,12 +64,8 @@ static size_t extend(const ce_unigram *u, best *ends, const char *text, size_t s
         offer(u, &ends[i + 1], (uint32_t)begin, id, u->scores[id] + sum);
         known |= i + 1 - begin == one;
     }
-    if (!known) {
-        double unknown = u->unknown_score + sum;
-        if (u->float_sums)
-            unknown = (double)(float)unknown;
-        offer(u, &ends[begin + one], (uint32_t)begin, u->unknown, unknown);
-    }
+    if (!known)
+        offer(u, &ends[begin + one], (uint32_t)begin, u->unknown, u->unknown_score + sum);
     return one;
 }
 

@@ -21,8 +21,7 @@ typedef struct ce_unigram {
     size_t count;
     double unknown_score; /* of a character that is no piece */
     int32_t unknown;
-    /* SentencePiece keeps the sum of the best path as a float, and compares with a sum in
-     * double; tokenizers does all in double. Ties depend on it. */
+    /* SentencePiece adds and compares floats, tokenizers doubles. Ties depend on it. */
     bool float_sums;
 } ce_unigram;
 
