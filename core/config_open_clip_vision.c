@@ -135,28 +135,26 @@ static int set_timm_tower(ce_vision_config *v, const char *tower, const char *na
                    name, tower);
 }
 
+static int require_text(const json_t *object, const char *key, const char *wanted,
+                        const char *name, ce_error *err) {
+    const char *text = "(absent)";
+    int result = ce_json_string(object, key, &text, name, err);
+    if (result == CE_OK && strcmp(text, wanted) != 0)
+        result = ce_fail(err, CE_EUNSUPPORTED,
+                         "%s: vision_cfg.%s = \"%.40s\" is not implemented (\"%s\" is)",
+                         name, key, text, wanted);
+    return result;
+}
+
+/* Such a tower has no other options: what else vision_cfg says, the library ignores. */
 static int read_timm(ce_config *out, const json_t *object, const char *tower,
                      const char *name, ce_error *err) {
-    static const ce_option options[] = {
-        {"image_size", NULL},
-        {"timm_model_name", NULL},
-        {"timm_model_pretrained", NULL},
-        {"timm_proj_bias", NULL},
-        {"timm_drop", NULL},
-        {"timm_drop_path", NULL},
-        {"timm_pool", "map,"},
-        {"timm_proj", "none,"},
-        {"patch_dropout", NULL},
-        {NULL, NULL},
-    };
     ce_vision_config *v = &out->vision;
-    int result = ce_open_clip_check_options(object, options, "vision_cfg", name, err);
-    if (result == CE_OK) /* whose defaults are other pools and projections */
-        result = ce_json_require(object, "timm_pool", name, err);
+    int result = set_timm_tower(v, tower, name, err);
     if (result == CE_OK)
-        result = ce_json_require(object, "timm_proj", name, err);
+        result = require_text(object, "timm_pool", "map", name, err);
     if (result == CE_OK)
-        result = set_timm_tower(v, tower, name, err);
+        result = require_text(object, "timm_proj", "none", name, err);
     if (result == CE_OK && v->width != out->embed_dim)
         result = ce_fail(err, CE_EFORMAT, "%s: embed_dim is %d, but %s gives %d", name,
                          out->embed_dim, tower, v->width);
