@@ -1,6 +1,7 @@
 #include "pickle.h"
 
 #include "arena.h"
+#include "unicode.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -254,9 +255,9 @@ static int push_global(ce_pickle *p, const char *module, size_t m, const char *n
     memcpy(text + m + 1, name, n);
     if (strlen(text) != m + n + 1 || !ce_pickle_allows(text))
         return ce_fail(p->err, CE_EUNSUPPORTED,
-                       "%s: its pickle asks for %s, which a state dict never needs: "
+                       "%s: its pickle asks for %.*s, which a state dict never needs: "
                        "refused",
-                       p->path, text);
+                       p->path, (int)ce_utf8_prefix(text, strlen(text)), text);
     return push(p, (ce_pickle_value){.kind = CE_PICKLE_GLOBAL,
                                      .size = (uint32_t)(m + n + 1),
                                      .text = text});

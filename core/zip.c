@@ -1,5 +1,7 @@
 #include "zip.h"
 
+#include "unicode.h"
+
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,7 +49,7 @@ static int broken(const ce_zip *z, const char *what) {
 }
 
 static int lies(const ce_zip *z, const ce_zip_member *m, const char *what) {
-    int size = m->name_size < 200 ? (int)m->name_size : 200;
+    int size = (int)ce_utf8_prefix(m->name, m->name_size < 200 ? m->name_size : 200);
     return ce_fail(z->err, CE_EFORMAT, "%s: broken zip archive: member %.*s: %s", z->path,
                    size, m->name, what);
 }

@@ -319,10 +319,26 @@ static void trees_of_modules_are_bounded(void **state) {
     ce_weights_free(w);
     b.size = 0;
     add(&b, BYTES(MODULE "q\0}U\1mh\0sb."));
-    refuses(archive_of(&b), CE_EFORMAT, "without end");
+    refuses(archive_of(&b), CE_EFORMAT, "too deeply");
     refuses(chain_of(70, 1), CE_EFORMAT, "too deeply");
     refuses(chain_of(40, 2), CE_EFORMAT, "without end");
     refuses(chain_of(40, 1), CE_EFORMAT, "no tensors");
+}
+
+/* Beside a tensor, 1000 names of one list of 1000 numbers: a million looks, in 8 kB. */
+static void values_met_again_and_again_are_refused(void **state) {
+    (void)state;
+    blob b = {0};
+    add(&b, BYTES("}(U\1a"));
+    add_tensor(&b, &plain);
+    add(&b, BYTES("U\1b](K\1q\0"));
+    for (int i = 0; i < 1000; i++)
+        add(&b, BYTES("h\0"));
+    add(&b, BYTES("eq\0"));
+    for (int i = 0; i < 1000; i++)
+        add(&b, BYTES("U\1ch\0"));
+    add(&b, BYTES("u."));
+    refuses(archive_of(&b), CE_EUNSUPPORTED, "holds c, which is no tensor");
 }
 
 static void archives_that_are_none_of_torchs_are_refused(void **state) {
@@ -495,6 +511,7 @@ int main(void) {
         cmocka_unit_test(odd_objects_are_refused),
         cmocka_unit_test(what_is_no_tensor_in_a_state_dict_is_skipped),
         cmocka_unit_test(trees_of_modules_are_bounded),
+        cmocka_unit_test(values_met_again_and_again_are_refused),
         cmocka_unit_test(archives_that_are_none_of_torchs_are_refused),
         cmocka_unit_test(streams_that_lie_are_refused),
         cmocka_unit_test(views_of_storages_are_bounded),
