@@ -16,8 +16,13 @@ local ADVICE = {
     "was trained anew with gelu",
   ["activations-differ"] = "both towers of every published CLIP share one: look it up, and " ..
     "correct the other",
-  ["imagenet-mean-std"] = "CLIP's own are 0.4815 0.4578 0.4082 and 0.2686 0.2613 0.2758: " ..
-    "correct them unless the model was trained with ImageNet's",
+  ["openai-spelling"] = "--arch with open_clip's own name (ViT-B-32, ViT-B-32-quickgelu) says " ..
+    "which is meant",
+  ["openai-assumed"] = "--arch with the architecture's name settles it",
+  ["imagenet-normalisation"] = "correct them unless the model was trained so",
+  ["unusual-normalisation"] = "correct them unless the model was trained so",
+  ["preprocess-assumed"] = "put the open_clip_config.json that belongs to the weights beside them",
+  ["image-size-mismatch"] = "correct the configuration, so that every tool does the same",
   ["unused-tensors"] = "the architecture is not the file's: give the right one (--arch, or the " ..
     "configuration that belongs to these weights)",
   ["not-finite"] = "the file is damaged, or training diverged: get it again, or take an " ..
@@ -40,12 +45,6 @@ local ADVICE = {
 local function add(report, severity, code, text)
   report.findings[#report.findings + 1] = { severity = severity, code = code, text = text,
                                             advice = ADVICE[code] }
-end
-
-local function has(report, code)
-  for _, finding in ipairs(report.findings) do
-    if finding.code == code then return true end
-  end
 end
 
 -- Half a unit in the last place of a logit scale's logarithm, as it is stored.
@@ -74,19 +73,6 @@ local function check_logits(report, info)
         ("the logit scale is %s, the ceiling of CLIP's training: usual in released models; " ..
          "ranks do not depend on it"):format(shown))
   end
-end
-
-local IMAGENET = { mean = { 0.485, 0.456, 0.406 }, std = { 0.229, 0.224, 0.225 } }
-
-local function check_recipe(report, info)
-  if has(report, "imagenet-mean-std") then return end
-  for key, want in pairs(IMAGENET) do
-    for i, x in ipairs(want) do
-      if math.abs(info.preprocess[key][i] - x) > 5e-4 then return end
-    end
-  end
-  add(report, "warning", "imagenet-mean-std", ("%s: mean and standard deviation are ImageNet's"):
-      format(info.preprocess_source))
 end
 
 local KINDS = { texts = "text", pictures = "picture" }
@@ -137,9 +123,10 @@ local function examine_model(report, model)
   local info = model.info
   describe(report, info)
   local surveyed, fault = model:survey()
-  for _, note in ipairs(model.notes) do add(report, note.severity, note.code, note.text) end
+  for _, note in ipairs(model.notes) do 
+    add(report, models.severity(note), note.code, note.text)
+  end
   if not surveyed then add(report, "fault", "not-read", fault) end
-  check_recipe(report, info)
   check_logits(report, info)
   report.selftest = selftest(model)
   check_selftest(report)
@@ -229,7 +216,7 @@ local function resize_text(p)
   local crop = p.resize_mode == "shortest" or p.resize_mode == "none" or
                p.width ~= p.resize_width or p.height ~= p.resize_height
   return ("%s, %s%s"):format(steps[p.resize_mode], p.interpolation,
-         crop and (", crop %d x %d (rounds %s)"):format(p.width, p.height, p.crop_rounding) or "")
+         crop and (", crop %d x %d (offset: %s)"):format(p.width, p.height, p.crop_rounding) or "")
 end
 
 local function selftest_text(kind, t)
@@ -255,7 +242,8 @@ end
 local function model_rows(report, row, short)
   local image, text, logits = report.image, report.text, report.logits
   row("architecture", short(report.architecture.source))
-  row("image tower", ("%s; pool: %s"):format(image.tower, image.pool))
+  row("image tower", image.tower:find("pool", 1, true) and image.tower or
+      ("%s; pool: %s"):format(image.tower, image.pool))
   row("text tower", ("%s; pool: %s"):format(text.tower, text.pool))
   row("activation", image.activation == text.activation and text.activation or
       ("texts %s, pictures %s"):format(text.activation, image.activation))
@@ -264,7 +252,9 @@ local function model_rows(report, row, short)
   row("preprocessing", resize_text(report.preprocess))
   row("  mean, std", numbers(report.preprocess.mean) .. ", " .. numbers(report.preprocess.std))
   row("  stated in", short(report.preprocess.source))
-  row("tokenizer", ("%s (%s)"):format(report.tokenizer.kind, report.tokenizer.source))
+  local tokenizer = report.tokenizer
+  row("tokenizer", tokenizer.kind == "" and tokenizer.source or
+      ("%s (%s)"):format(tokenizer.kind, tokenizer.source))
   row("logit scale", ("%.6g (temperature %.4g)%s"):format(logits.scale, logits.temperature,
       logits.sigmoid and ("; sigmoid, bias %.6g"):format(logits.bias) or ""))
   row("engine", ("%s, %s"):format(report.engine.precision, report.engine.kernels))
@@ -277,7 +267,11 @@ local function verdict(report)
   local count = { fault = 0, warning = 0, remark = 0 }
   for _, f in ipairs(report.findings) do count[f.severity] = count[f.severity] + 1 end
   if not report.wrong then return "nothing looks wrong" end
-  return ("%s, %s"):format(util.count(count.fault, "fault"), util.count(count.warning, "warning"))
+  local parts = {}
+  for _, severity in ipairs { "fault", "warning" } do
+    if count[severity] > 0 then parts[#parts + 1] = util.count(count[severity], severity) end
+  end
+  return table.concat(parts, ", ")
 end
 
 local function screen(report)
@@ -285,7 +279,9 @@ local function screen(report)
   local lines = {}
   local function row(label, text) lines[#lines + 1] = indented(label, text, LABEL) end
   row("model", report.model .. (report.found == "embedded" and " (embedded)" or ""))
-  row("  lies in", report.directory or report.path)
+  local above, commit = (report.directory or report.path):match("^(.*)/snapshots/(%x+)$")
+  row("  lies in", above or report.directory or report.path)
+  if commit then row("  snapshot", commit) end
   if report.format then
     row("format", report.format .. (report.arch and (" (--arch %s)"):format(report.arch) or ""))
   end

@@ -1,5 +1,6 @@
 -- clipeval encode: lists of pictures and texts become a safetensors file.
 local core = require "clipeval.core"
+local models = require "clipeval.models"
 local util = require "clipeval.util"
 
 local BATCH_BYTES = 64 << 20 -- of inputs that are held at a time, with --inputs
@@ -93,10 +94,13 @@ return function(options)
   end
   local images = options.images and read_list(options.images)
   local texts = options.texts and read_list(options.texts)
-  local model = require "clipeval".model(options.model, { arch = options.arch })
+  local model = models.open(options.model, { arch = options.arch })
   local plans, tensors = {}, {}
   if images then plans[1] = plan("pictures", options.images, images, model, options, tensors) end
-  if texts then plans[#plans + 1] = plan("texts", options.texts, texts, model, options, tensors) end
+  if texts then
+    models.count_unmended(model, texts)
+    plans[#plans + 1] = plan("texts", options.texts, texts, model, options, tensors)
+  end
   local file <close> = check(core.tensor_file(options.output, tensors))
   local bad = 0
   for _, p in ipairs(plans) do bad = bad + encode(p, model, options, file) end

@@ -150,8 +150,22 @@ function hub.find(id, revision)
            path = ("%s/snapshots/%s"):format(folder, commit) }
 end
 
+-- A file that `fault` names and the repository has (huggingface_hub notes the listing), but
+-- the snapshot lacks. One that no fault names may have been left out on purpose.
+local function left_out(found, fault)
+  local text = read(("%s/trees/%s.json"):format(found.folder, found.commit), SMALL)
+  local listing = text and core.json_decode(text)
+  local files = type(listing) == "table" and listing.files
+  for _, name in ipairs(type(files) == "table" and util.keys(files) or {}) do
+    if fault:find(name, 1, true) and is_revision(name) and
+       not core.kind(found.path .. "/" .. name) then
+      return name
+    end
+  end
+end
+
 -- What tells that a download was interrupted, in words, or nil.
-function hub.unfinished(found)
+local function unfinished(found, fault)
   for _, name in ipairs(core.list(found.path) or {}) do
     if not core.kind(found.path .. "/" .. name) then
       return ("%s is a link that leads nowhere"):format(name)
@@ -160,11 +174,13 @@ function hub.unfinished(found)
   for _, name in ipairs(core.list(found.folder .. "/blobs") or {}) do
     if name:find("%.incomplete$") then return ("blobs/%s is there"):format(name) end
   end
+  local name = left_out(found, fault)
+  return name and ("the repository's %s is not there"):format(name)
 end
 
 -- What to tell of a model in the cache that does not open.
 function hub.explain(found, fault)
-  local why = hub.unfinished(found)
+  local why = unfinished(found, fault)
   if not why then return fault end
   return ("%s: an interrupted download (%s): %s; %s"):format(found.id, why, fault,
          hub.advice(found.id, found.revision))
@@ -198,6 +214,11 @@ local function recognise(path)
   return type(config) == "table" and FAMILIES[config.model_type] or nil
 end
 
+local function is_weights(name)
+  return (name:find("^model") or name:find("^pytorch_model") or name:find("^open_clip_")) and
+         (name:find("%.safetensors$") or name:find("%.bin$")) or name:find("%.pt$")
+end
+
 -- Bytes of the files of a snapshot, and whether weights are among them.
 local function measure(path)
   local total, weights = 0, false
@@ -205,8 +226,7 @@ local function measure(path)
     local kind, _, size = core.kind(path .. "/" .. name)
     if kind == "file" then
       total = total + size
-      weights = weights or name:find("%.safetensors$") or name:find("%.bin$") or
-                name:find("%.pt$")
+      weights = weights or is_weights(name)
     end
   end
   return total, weights and true

@@ -27,7 +27,8 @@ end
 -- Why there is no such model, and how to get it.
 local function missing(name, id, revision, prefixed)
   if not id then
-    return ("no model '%s': no such file or directory"):format(name)
+    return ("no model '%s': no such file or directory%s"):format(name,
+           prefixed and ", and no Hugging Face id" or "")
   end
   local near = hub.near(id)
   local advice = near and ("the cache holds %s"):format(near) or
@@ -68,13 +69,41 @@ function models.open_at(place, arch, diagnose)
   return nil, place.found and hub.explain(place.found, fault) or fault
 end
 
+-- Notes that sound models earn as well: doctor shows them, a run is not told.
+local REMARKS = util.set { "unusual-normalisation", "texts-not-mended" }
+
+-- "fault", "warning" or "remark".
+function models.severity(note)
+  return REMARKS[note.code] and "remark" or note.severity
+end
+
 local told = {}
 
 -- Tells what misleads about a model, once a process.
 local function warn(model)
   for _, note in ipairs(model.notes) do
-    if not told[note.text] then util.warn("%s", note.text) end
+    if not told[note.text] and models.severity(note) ~= "remark" then
+      util.warn("%s", note.text)
+    end
     told[note.text] = true
+  end
+end
+
+-- How many texts may hold what the reference mends before it tokenizes and we do not (told on
+-- stderr), where the model is of that kind; else nil.
+function models.count_unmended(model, texts)
+  local count, first = 0, nil
+  for _, note in ipairs(model.notes) do
+    if note.code == "texts-not-mended" then
+      for _, text in ipairs(texts) do
+        if text:find("[&%c\128-\255]") then count, first = count + 1, first or text end
+      end
+      if count > 0 then
+        util.warn("%d of %s hold '&' or what is not ASCII ('%s'): %s", count,
+                  util.count(#texts, "text"), util.utf8(first), note.text)
+      end
+      return count
+    end
   end
 end
 

@@ -189,7 +189,7 @@ function lists.models()
   local found, others = hub.models()
   for _, m in ipairs(found) do
     rows[#rows + 1] = { m.id, ("%s, %s, %s"):format(m.kind, megabytes(m.bytes), m.revisions),
-                        m.unfinished and "without weights: " .. hub.advice(m.id) }
+                        m.unfinished and "without weights" }
   end
   return rows, ("%s in the Hugging Face cache %s%s"):format(util.count(#found, "model"),
     hub.directory(), others > 0 and ("; %s there are of other kinds"):format(
