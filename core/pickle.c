@@ -254,10 +254,10 @@ static int push_global(ce_pickle *p, const char *module, size_t m, const char *n
     text[m] = '.';
     memcpy(text + m + 1, name, n);
     if (strlen(text) != m + n + 1 || !ce_pickle_allows(text))
-        return ce_fail(p->err, CE_EUNSUPPORTED,
-                       "%s: its pickle asks for %.*s, which a state dict never needs: "
-                       "refused",
-                       p->path, (int)ce_utf8_prefix(text, strlen(text)), text);
+        return ce_fail(
+            p->err, CE_EUNSUPPORTED,
+            "%s: its pickle asks for %.*s, which a state dict never needs: refused",
+            p->path, (int)ce_utf8_prefix(text, strlen(text)), text);
     return push(p, (ce_pickle_value){.kind = CE_PICKLE_GLOBAL,
                                      .size = (uint32_t)(m + n + 1),
                                      .text = text});

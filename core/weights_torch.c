@@ -177,7 +177,9 @@ static int find_root(ce_torch_reader *r, const ce_zip_member **object) {
     }
     if (!*object)
         return ce_torch_fault(r, "a zip archive, but not PyTorch's: it holds no data.pkl");
-    return (*object)->stored ? CE_OK : ce_torch_fault(r, "its data.pkl is compressed");
+    if ((*object)->stored)
+        return CE_OK;
+    return ce_fail(r->err, CE_EUNSUPPORTED, "%s: its data.pkl is compressed", r->f->path);
 }
 
 static int check_byte_order(const ce_torch_reader *r) {

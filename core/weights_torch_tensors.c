@@ -196,9 +196,8 @@ static int add_tensor(ce_torch_reader *r, const char *name, size_t size,
         return result;
     if (version < 0)
         return ce_fail(r->err, CE_EUNSUPPORTED,
-                       "%s: tensor %s: made by %s, which is not "
-                       "supported",
-                       r->f->path, t->name, called);
+                       "%s: tensor %s: made by %s, which is not supported", r->f->path,
+                       t->name, called);
     result = fill_tensor(r, t, args, version);
     return result < 0 ? result : 1;
 }
@@ -239,8 +238,7 @@ static int add_dict(ce_torch_reader *r, const ce_pickle_value *dict) {
         if (result == 0 && holds_tensors(r, value))
             return ce_fail(
                 r->err, CE_EUNSUPPORTED,
-                "%s: its state dict holds %.*s, which is no tensor but holds "
-                "some",
+                "%s: its state dict holds %.*s, which is no tensor but holds some",
                 r->f->path,
                 (int)ce_utf8_prefix(key->text, key->size < 200 ? key->size : 200),
                 key->text);

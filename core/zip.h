@@ -1,6 +1,7 @@
 /* The members of a ZIP archive that lies in memory: where each one's bytes are. Nothing is
  * unpacked or copied; format: PKWARE's APPNOTE 6.3, with ZIP64. An archive whose
  * two accounts of a member differ, whose members overlap or bear one name, is refused.
+ * Checksums are not computed: that would read every byte.
  *
  *     ce_zip *zip;
  *     ce_zip_open(&zip, bytes, size, "model.pt", &err);
