@@ -168,8 +168,12 @@ static int no_model(const ce_checkpoint *c, ce_error *err) {
                    c->directory);
 }
 
-/* Where the weights of a directory lie whose architecture is given. */
+/* A directory whose architecture is given; how pictures are prepared, its own file says. */
 static int find_weights(ce_checkpoint *c, ce_error *err) {
+    char config[PATH_MAX];
+    if (*c->arch && c->format == CE_FORMAT_OPEN_CLIP &&
+        has(config, c, "open_clip_config.json"))
+        strcpy(c->config, config);
     if (has_any(c->weights, c, open_clip_weights) || has_any(c->weights, c, shared_weights))
         return CE_OK;
     int result = find_candidate(c, err);

@@ -163,58 +163,71 @@ static int open_arch(json_t **root, char shown[96], const ce_checkpoint *files,
         name = ours;
     }
     snprintf(shown, 96, "open_clip's %s", name);
-    if (strstr(name, "CLIPA") || strstr(name, "SigLIP"))
-        ce_notes_add(notes, CE_WARNING, "preprocess-assumed",
-                     "%s: open_clip's defaults for pictures are taken, but those published "
-                     "as %s take others: its open_clip_config.json would say which",
-                     files->weights, name);
     return ce_open_clip_arch(root, name, err);
 }
 
-static void name_sources(ce_config *out, const json_t *model, const char *shown,
-                         bool preprocess) {
-    const int n = PATH_MAX - 64;
-    snprintf(out->architecture_source, sizeof out->architecture_source, "%.*s", n, shown);
-    snprintf(out->activation_source, sizeof out->activation_source, "%.*s: %s", n, shown,
-             ce_open_clip_is_set(model, "quick_gelu") ? "quick_gelu"
-                                                      : "no quick_gelu, which means gelu");
-    if (preprocess)
-        snprintf(out->preprocess_source, sizeof out->preprocess_source,
-                 "%.*s: preprocess_cfg", n, shown);
-    else
-        snprintf(out->preprocess_source, sizeof out->preprocess_source,
-                 "open_clip's defaults");
-}
-
-int ce_config_read_open_clip(ce_config *out, const ce_checkpoint *files, ce_notes *notes,
-                             ce_error *err) {
-    const bool named = *files->arch;
-    char arch[96] = "";
-    const char *name = named ? arch : files->config;
-    json_t *root;
-    int result =
-        named ? open_arch(&root, arch, files, notes, err) : ce_json_load(&root, name, err);
-    if (result < 0)
-        return result;
-    out->family = CE_FAMILY_OPEN_CLIP;
-    out->style = CE_TEXT_OPEN_CLIP;
-    const json_t *model = NULL, *preprocess = NULL, *text = NULL;
-    result = ce_json_object(root, "model_cfg", &model, name, err);
-    if (result == CE_OK && !model) { /* the model's part alone, as open_clip's own files */
-        model = root;
-        if (!json_object_get(root, "embed_dim"))
-            result = ce_fail(err, CE_EFORMAT, "%s: \"model_cfg\" is missing", name);
-    } else if (result == CE_OK)
-        result = ce_json_object(root, "preprocess_cfg", &preprocess, name, err);
+/* model_cfg, or a file that is nothing else, as open_clip's own model_configs are. */
+static int read_architecture(ce_config *out, const json_t *root, const char *name,
+                             const ce_checkpoint *files, ce_notes *notes, ce_error *err) {
+    const json_t *model = NULL, *text = NULL;
+    const char *shown = ce_config_shown(files, name);
+    int result = ce_json_object(root, "model_cfg", &model, name, err);
+    if (result == CE_OK && !model && !json_object_get(root, "embed_dim"))
+        result = ce_fail(err, CE_EFORMAT, "%s: \"model_cfg\" is missing", name);
+    model = model ? model : root;
     if (result == CE_OK)
         result = read_model(out, model, &text, name, err);
     if (result == CE_OK)
         result = ce_config_read_tokenizer(out, text, files, name, notes, err);
+    if (result < 0)
+        return result;
+    snprintf(out->architecture_source, sizeof out->architecture_source, "%.*s",
+             PATH_MAX - 64, shown);
+    snprintf(out->activation_source, sizeof out->activation_source, "%.*s: %s",
+             PATH_MAX - 64, shown,
+             ce_open_clip_is_set(model, "quick_gelu") ? "quick_gelu"
+                                                      : "no quick_gelu, which means gelu");
+    return CE_OK;
+}
+
+/* preprocess_cfg of a file; `root` NULL: there is no file. */
+static int read_pictures(ce_config *out, const json_t *root, const ce_checkpoint *files,
+                         ce_notes *notes, ce_error *err) {
+    const json_t *preprocess = NULL;
+    const char *name = files->config;
+    int result = ce_json_object(root, "preprocess_cfg", &preprocess, name, err);
     if (result == CE_OK)
         result = ce_config_read_preprocess_cfg(out, preprocess, name, notes, err);
+    if (preprocess)
+        snprintf(out->preprocess_source, sizeof out->preprocess_source,
+                 "%.*s: preprocess_cfg", PATH_MAX - 64, ce_config_shown(files, name));
+    else
+        snprintf(out->preprocess_source, sizeof out->preprocess_source,
+                 "open_clip's defaults");
+    if (!root && (strstr(files->arch, "CLIPA") || strstr(files->arch, "SigLIP")))
+        ce_notes_add(notes, CE_WARNING, "preprocess-assumed",
+                     "%s: open_clip's defaults for pictures are taken, but those published "
+                     "as %s take others: an open_clip_config.json would say which",
+                     files->weights, files->arch);
+    return result;
+}
+
+/* An architecture that is named goes before the file's; its pictures stay. */
+int ce_config_read_open_clip(ce_config *out, const ce_checkpoint *files, ce_notes *notes,
+                             ce_error *err) {
+    char arch[96] = "";
+    json_t *named = NULL, *file = NULL;
+    int result = *files->config ? ce_json_load(&file, files->config, err) : CE_OK;
+    if (result == CE_OK && *files->arch)
+        result = open_arch(&named, arch, files, notes, err);
+    out->family = CE_FAMILY_OPEN_CLIP;
+    out->style = CE_TEXT_OPEN_CLIP;
     if (result == CE_OK)
-        name_sources(out, model, named ? arch : ce_config_shown(files, name),
-                     preprocess != NULL);
-    json_decref(root);
+        result = read_architecture(out, named ? named : file, named ? arch : files->config,
+                                   files, notes, err);
+    if (result == CE_OK)
+        result = read_pictures(out, file, files, notes, err);
+    json_decref(named);
+    json_decref(file);
     return result;
 }

@@ -655,6 +655,22 @@ static void architectures_have_names(void **state) {
     assert_int_equal(c.embed_dim, 8);
 }
 
+static void a_named_architecture_goes_before_the_directory_s(void **state) {
+    (void)state;
+    empty_directory();
+    write_stubs("m/open_clip_model.safetensors", any_clip);
+    write_edited("m/open_clip_config.json", open_clip_config, INPUT, "resize_mode",
+                 "\"squash\"");
+    ce_config c = resolve(scratch_path("m"), "ViT-B-16-quickgelu");
+    assert_int_equal(c.vision.patch, 16);
+    assert_int_equal(c.text.activation, CE_QUICK_GELU);
+    assert_int_equal(c.preprocess.resize_mode, CE_RESIZE_SQUASH);
+    assert_string_equal(c.preprocess_source, "open_clip_config.json: preprocess_cfg");
+    c = resolve(scratch_path("m/open_clip_model.safetensors"), "ViT-B-16");
+    assert_int_equal(c.preprocess.resize_mode,
+                     CE_RESIZE_SHORTEST); /* a file stands alone */
+}
+
 /* openai/CLIP's names, with its sizes small. */
 static const stub openai_vit[] = {
     {"visual.conv1.weight", "F16", {128, 3, 8, 8}},
@@ -898,7 +914,6 @@ static void the_libraries_order_of_files_is_kept(void **state) {
     unlink(scratch_path("m/config.json"));
     assert_int_equal(ce_checkpoint_find(&files, scratch_path("m"), "RN50", &err), 0);
     assert_string_equal(files.arch, "RN50");
-    assert_string_equal(files.config, "");
 }
 
 static int find(const char *name) {
@@ -968,6 +983,7 @@ int main(void) {
         cmocka_unit_test(open_clip_options_without_a_place_are_refused),
         cmocka_unit_test(open_clip_tokenizers_follow_their_files),
         cmocka_unit_test(architectures_have_names),
+        cmocka_unit_test(a_named_architecture_goes_before_the_directory_s),
         cmocka_unit_test(openai_s_sizes_follow_from_shapes),
         cmocka_unit_test(a_state_dict_that_says_nothing_needs_an_architecture),
         cmocka_unit_test(shapes_that_cannot_be_openai_s_are_refused),
