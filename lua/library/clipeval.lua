@@ -21,7 +21,8 @@
 ---the run goes. `-o`, `--data` and `--model` that a script never reads are told on stderr.
 ---@class clip.Arg
 ---@field [0] string the script, as given
----@field model string? `--model`: a directory, or the name of an embedded model
+---@field model string? `--model`: what `clip.model` takes
+---@field arch string? `--arch`: `clip.model` takes it for the model that `--model` names
 ---@field data string? `--data`
 ---@field out string? `--out`
 ---@field limit integer? `--limit`, at least 1
@@ -40,32 +41,52 @@ local clip = {}
 
 ---A CLIP model. It is read-only. Fields of `info` can be read from the model as well.
 ---@class clip.Model
----@field name string the directory's own name
+---@field name string the directory's or file's own name, or the Hugging Face id
 ---@field path string
 ---@field embed_dim integer numbers in an embedding
 ---@field context integer tokens of a text, with start and end
 ---@field image_size [integer, integer] width and height of what the image tower takes
 ---@field logit_scale number the factor on cosines (exp of the stored parameter)
+---@field logit_bias number added behind the factor; 0 but for sigmoid models
+---@field sigmoid boolean pairs are scored one by one, by a sigmoid (SigLIP), not by a softmax
 ---@field info clip.ModelInfo
+---@field notes clip.Note[] what misleads about the checkpoint; also in run.json
 local Model = {}
 
+---What was resolved from the checkpoint. `*_source` tell which file says so.
 ---@class clip.ModelInfo
 ---@field name string
----@field path string
----@field format "hugging-face"|"open-clip"
----@field weights string path of the weights
+---@field path string as it was opened
+---@field arch string? as it was given
+---@field format "hugging-face"|"open-clip"|"openai"
+---@field weights string path of the weights, or of the index of their shards
+---@field weights_format string "safetensors", "TorchScript", "PyTorch zip", ...
+---@field architecture_source string
+---@field activation_source string
+---@field preprocess_source string
 ---@field vision string the image tower in words
 ---@field text string the text tower in words
----@field activation "quick_gelu"|"gelu"
----@field dtype "F32"|"F16"|"BF16" as stored
----@field end_of_text string which token's state becomes the text's embedding
+---@field activation "quick_gelu"|"gelu"|"gelu_tanh"|"relu" of the text tower
+---@field vision_activation "quick_gelu"|"gelu"|"gelu_tanh"|"relu" of the image tower
+---@field dtype "F32"|"F16"|"BF16"|"F64" of most of the weights, as stored
+---@field end_of_text string which position's state becomes the text's embedding
+---@field vision_pool "class token"|"average"|"attention" what becomes the picture's
 ---@field tokenizer string where the tokenizer came from
+---@field tokenizer_kind string what it does, in words
 ---@field embed_dim integer
 ---@field image_width integer
 ---@field image_height integer
 ---@field context integer
 ---@field logit_scale number
+---@field logit_bias number
+---@field sigmoid boolean
 ---@field preprocess clip.Recipe
+
+---What is worth telling about a checkpoint that opens all the same.
+---@class clip.Note
+---@field severity "warning"|"fault" faults only show in `clipeval doctor`: others do not open
+---@field code string a constant name: "openai-names-gelu", "unused-tensors", ...
+---@field text string one line that names the file
 
 ---How a picture becomes the tower's input.
 ---@class clip.Recipe
@@ -81,13 +102,23 @@ local Model = {}
 ---@field mean [number, number, number] RGB
 ---@field std [number, number, number] RGB
 
----Opens a checkpoint directory (Hugging Face CLIP, open_clip), or an embedded model by name;
----nil is the embedded "pocket". Raises with the file and its fault where that fails.
----@param name? string
----@return clip.Model
-function clip.model(name) end
+---@class clip.ModelOptions
+---@field arch? string what the model is, where its files do not say: one of open_clip's architectures ("ViT-B-32"), "openai", or the path of a configuration (*.json)
 
----SHA-256 of the weights file, 64 hexadecimal digits.
+---Opens a model. The name is, in this order: a path (a checkpoint's directory, or its weights
+---file), an embedded model, or a Hugging Face id that lies in the local cache ("org/name",
+---"org/name@REVISION" with a branch, a tag, a commit or at least 7 digits of one; "hf-hub:"
+---before it means the cache alone). nil is the embedded "pocket". Nothing is downloaded: where
+---the cache lacks it the message says how to get it. Without `arch`, `--arch` holds where the
+---name is the one that `--model` gave. Raises with the file and its fault where it does not
+---open; what misleads but runs is told on stderr, once, and kept in `notes`.
+---@param name? string
+---@param options? clip.ModelOptions
+---@return clip.Model
+function clip.model(name, options) end
+
+---SHA-256 of the weights file, 64 hexadecimal digits; of shards, that of what `sha256sum` prints
+---for the index and each of them.
 ---@return string
 function Model:sha256() end
 
@@ -399,5 +430,41 @@ function clip.json(text) end
 ---@param text string
 ---@return string
 function clip.sha256(text) end
+
+-- ---------------------------------------------------------------------------- doctor
+
+---What `clipeval doctor --json` prints: one object with these keys. Of a model that does not open
+---there are `findings`, and what could be resolved.
+---@class clip.Diagnosis
+---@field clipeval string version
+---@field model string name, as reports show it
+---@field path string
+---@field found "path"|"embedded"|"hub"
+---@field commit string? of a model in the Hugging Face cache
+---@field arch string? `--arch`
+---@field wrong boolean whether there is a fault or a warning: exit code 1
+---@field findings {severity: "fault"|"warning"|"remark", code: string, text: string, advice: string?}[]
+---@field engine {precision: string, kernels: string, blas: string}
+---@field format "hugging-face"|"open-clip"|"openai"
+---@field directory string?
+---@field config string? path
+---@field weights {path: string, format: string, sha256: string, tensors: integer, values: integer, types: table<string, integer>, files: {path: string, bytes: integer}[]}?
+---@field architecture {source: string, embed_dim: integer, dtype: string}?
+---@field image {tower: string, activation: string, pool: string, width: integer, height: integer}?
+---@field text {tower: string, activation: string, pool: string, context: integer}?
+---@field activation_source string?
+---@field preprocess clip.Recipe? with `source`
+---@field tokenizer {source: string, kind: string}?
+---@field logits {scale: number, temperature: number, bias: number, sigmoid: boolean}?
+---@field selftest {texts: clip.SelfTest, pictures: clip.SelfTest}?
+
+---Of a few built-in items; without figures where there is a `fault`.
+---@class clip.SelfTest
+---@field n integer
+---@field fault string?
+---@field norms {min: number, mean: number, max: number} of the embeddings
+---@field cosines {min: number, mean: number, max: number} of every pair
+---@field collapsed boolean every cosine is above 0.999
+---@field batch_error number largest difference of an item alone and among others, relative to its norm
 
 return clip

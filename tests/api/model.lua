@@ -13,6 +13,17 @@ tap.is(#pocket.info.preprocess.mean, 3, "the recipe has a mean for each channel"
 tap.is(pocket.nonsense, nil, "an unknown field is nil")
 tap.is(pocket:sha256():find("^%x+$") and #pocket:sha256(), 64, "sha256 is 64 hexadecimal digits")
 
+tap.is(pocket.sigmoid, false, "pocket's pairs go through a softmax")
+tap.is(pocket.logit_bias, 0.0, "without a bias")
+for _, key in ipairs { "weights_format", "architecture_source", "activation_source",
+                       "preprocess_source", "vision_activation", "vision_pool" } do
+  tap.is(type(pocket.info[key]), "string", "info has " .. key)
+end
+local siglip = clip.model(golden .. "models/tiny-siglip")
+tap.is(siglip.sigmoid, true, "SigLIP's through a sigmoid")
+tap.ok(siglip.logit_bias ~= 0, "with a bias")
+tap.is(#siglip.notes, 0, "a model about which nothing misleads has no notes")
+
 local ids, count, truncated = pocket:tokenize("a photo of a cat")
 tap.is(#ids, count, "tokenize gives as many ids as it says")
 tap.is(truncated, false, "a short text is not cut")
@@ -70,6 +81,11 @@ tap.raises(function() clip.model("/nowhere/at/all") end, "/nowhere/at/all",
 tap.raises(function() clip.model(golden .. "images") end, "golden/images",
            "a directory without a checkpoint is named")
 tap.raises(function() clip.model(42) end, "must be a string", "a number is no model")
+tap.raises(function() clip.model("pocket", { arc = "RN50" }) end, "unknown field 'arc'",
+           "a misspelt option of clip.model raises")
+tap.raises(function() clip.model("pocket", { arch = 50 }) end, "arch must be a string",
+           "an architecture is a name")
+tap.raises(function() clip.model("pocket", "RN50") end, "must be a table", "options are a table")
 tap.raises(function() pocket:encode_text { 1 } end, "text 1", "a number is no text")
 tap.raises(function() pocket:encode_image { {} } end, "width", "an empty table is no picture")
 tap.raises(function() pocket:encode_image { true } end, "picture 1", "a boolean is no picture")
