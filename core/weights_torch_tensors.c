@@ -11,6 +11,7 @@
 
 #define MAX_DEPTH 64 /* of modules in modules */
 #define MAX_NAME 1024
+#define SMALL_COPIES ((size_t)1 << 16) /* bytes that any file may take for tensors */
 
 /* The types that torch.save names by themselves. */
 static const struct {
@@ -96,10 +97,12 @@ static void copy_in_order(unsigned char *to, const ce_tensor *t, const size_t *s
     }
 }
 
-/* Copies may be as large as the file, all together: more would be elements used twice. */
+/* Copies may be twice as large as the file, all together: a transposed weight may be tied.
+ * More would be one element used again and again. */
 static int copy_strided(ce_torch_reader *r, ce_tensor *t, const size_t *stride,
                         const unsigned char *from, size_t width) {
-    if (t->bytes > r->f->size - r->copied)
+    const size_t limit = 2 * r->f->size + SMALL_COPIES;
+    if (t->bytes > limit - r->copied)
         return ce_fail(r->err, CE_EUNSUPPORTED,
                        "%s: tensor %s: its elements share memory (an expanded tensor): "
                        "refused",
