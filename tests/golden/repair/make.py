@@ -15,6 +15,7 @@ import re
 import ftfy
 from ftfy.badness import BADNESS_RE, MOJIBAKE_CATEGORIES, is_bad
 from ftfy.chardata import CHARMAP_ENCODINGS as PAGES
+from ftfy.chardata import CONTROL_CHARS, LIGATURES, WIDTH_MAP
 
 rnd = random.Random(2024)
 WORDS = """voilà café crème à la mode naïve schön größer Übung “quoted” — dash… It’s © ® €50 ½
@@ -90,7 +91,37 @@ def collect(count, make, change, unchanged_in):
     return rows
 
 
-fix = {}
+def cesu(text):
+    units = text.encode("utf-16-be")
+    pairs = [int.from_bytes(units[i:i + 2], "big") for i in range(0, len(units), 2)]
+    return b"".join(chr(u).encode("utf-8", "surrogatepass") for u in pairs)
+
+
+def systematic():
+    """What chance would miss."""
+    for chars in LIGATURES, CONTROL_CHARS, WIDTH_MAP:
+        chars = "".join(map(chr, chars))
+        yield from (chars[i:i + 20] for i in range(0, len(chars), 20))
+    yield from ("a\u2029b", "a\x7fb", "&#65z;", "&#x41g;", "&CounterClockwiseContourIntegral;",
+                "&NotNestedGreaterGreater;", "&#" + "0" * 23 + "65;", "&filig;&fllig;&ffilig;&ffllig;&napos;",
+                "&FILIG;&FLLIG;&FFILIG;&FFLLIG;&NAPOS;")
+    words = "à la às àquele àquela àquilo à Š Π Р ٠ † い ‚ \U00020000 \U0001f800 \U0001f620 \U000e0067 ᅠ"
+    for word in words.split() + ["à às", "às à", "àquela à", "àquilo à", "à à"]:
+        for page in PAGES[:3]:
+            yield ("x é " + word + " y").encode().decode(page)
+            yield ("x é " + word + " y").encode().replace(b"\xa0", b" ").decode(page)
+    yield from ("Ã© â \x85", "Ã© â\x85 ", "Ã© ã\x85 x")
+    for raw in "é—😀".encode(), "é".encode(), cesu("😀"), "\U000e0067—".encode(), "Ņ".encode():
+        text = raw.decode("sloppy-windows-1252")
+        yield from (text, "日" + text, text + "日")
+        for at in range(len(text)):
+            yield from (text[:at] + lost + text[at + 1:] for lost in "?\ufffd\x1a")
+    for tail in "", "\n", "x":
+        for raw in b"\xc0", b"\xc0\x80", cesu("😀"), cesu("😀")[:-1], cesu("😀")[:3]:
+            yield from ((b"\xc3\xa9" + raw).decode(page) + tail for page in PAGES[:2])
+
+
+fix = {text: ftfy.fix_text(text) for text in systematic()}
 for count, make in [(450, garbled), (200, from_bytes), (250, lambda: soup(STRANGE + list("aZ. "), 5)),
                     (150, lambda: soup(PIECES, 6)), (150, lambda: soup(HTML, 6))]:
     fix.update(collect(count, make, ftfy.fix_text, 20))
