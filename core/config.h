@@ -77,6 +77,8 @@ typedef struct ce_config {
     ce_family family;
     ce_text_style style; /* whose text cleaning applies */
     ce_tokenizer_kind tokenizer;
+    ce_clean clean; /* around the tokenizer: see ce_tokenizer_wrap */
+    bool blank_end;
     bool sigmoid; /* pairs are scored one by one, with a "logit_bias" */
     int embed_dim;
     ce_vision_config vision;

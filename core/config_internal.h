@@ -27,8 +27,7 @@ int ce_config_read_preprocess_cfg(ce_config *out, const json_t *object, const ch
 
 /* Which tokenizer open_clip would take for this text_cfg. */
 int ce_config_read_tokenizer(ce_config *out, const json_t *text_cfg,
-                             const ce_checkpoint *files, const char *name, ce_notes *notes,
-                             ce_error *err);
+                             const ce_checkpoint *files, const char *name, ce_error *err);
 
 /* What tells that OpenAI saved these weights, as words for people ("a TorchScript
  * archive"); NULL: nothing does. `*certain` is false where others might have saved such. */

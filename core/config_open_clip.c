@@ -168,7 +168,7 @@ static int open_arch(json_t **root, char shown[96], const ce_checkpoint *files,
 
 /* model_cfg, or a file that is nothing else, as open_clip's own model_configs are. */
 static int read_architecture(ce_config *out, const json_t *root, const char *name,
-                             const ce_checkpoint *files, ce_notes *notes, ce_error *err) {
+                             const ce_checkpoint *files, ce_error *err) {
     const json_t *model = NULL, *text = NULL;
     const char *shown = ce_config_shown(files, name);
     int result = ce_json_object(root, "model_cfg", &model, name, err);
@@ -178,7 +178,7 @@ static int read_architecture(ce_config *out, const json_t *root, const char *nam
     if (result == CE_OK)
         result = read_model(out, model, &text, name, err);
     if (result == CE_OK)
-        result = ce_config_read_tokenizer(out, text, files, name, notes, err);
+        result = ce_config_read_tokenizer(out, text, files, name, err);
     if (result < 0)
         return result;
     snprintf(out->architecture_source, sizeof out->architecture_source, "%.*s",
@@ -224,7 +224,7 @@ int ce_config_read_open_clip(ce_config *out, const ce_checkpoint *files, ce_note
     out->style = CE_TEXT_OPEN_CLIP;
     if (result == CE_OK)
         result = read_architecture(out, named ? named : file, named ? arch : files->config,
-                                   files, notes, err);
+                                   files, err);
     if (result == CE_OK)
         result = read_pictures(out, file, files, notes, err);
     json_decref(named);

@@ -159,19 +159,33 @@ static int find_kind(ce_config *out, const char *wanted, const ce_checkpoint *fi
     return CE_OK;
 }
 
-/* The library's keyword arguments: nothing but a text's cleaning is understood. */
-static int read_clean(const json_t *text_cfg, const char **clean, const char *name,
-                      ce_error *err) {
+static bool clean_of_name(const char *name, ce_clean *clean) {
+    static const char *const names[] = {"", "whitespace", "lower", "canonicalize"};
+    for (size_t i = 1; i < sizeof names / sizeof *names; i++)
+        if (strcmp(name, names[i]) == 0) {
+            *clean = (ce_clean)i;
+            return true;
+        }
+    return false;
+}
+
+/* The library's keyword arguments: a text's cleaning, and whether the end token is blank.
+ */
+static int read_keywords(ce_config *out, const json_t *text_cfg, const char **clean,
+                         const char *name, ce_error *err) {
     const json_t *kwargs = NULL;
     const char *key;
     json_t *value;
     int result = ce_json_object(text_cfg, "tokenizer_kwargs", &kwargs, name, err);
     if (result == CE_OK)
         result = ce_json_string(kwargs, "clean", clean, name, err);
+    if (result == CE_OK)
+        result = ce_json_bool(kwargs, "strip_sep_token", &out->blank_end, name, err);
     if (result < 0)
         return result;
     json_object_foreach((json_t *)(uintptr_t)kwargs, key, value) {
-        if (json_is_null(value) || json_is_false(value) || strcmp(key, "clean") == 0)
+        if (json_is_null(value) || json_is_false(value) || strcmp(key, "clean") == 0 ||
+            strcmp(key, "strip_sep_token") == 0)
             continue;
         char shown[80] = "";
         json_dumpb(value, shown, sizeof shown - 1, JSON_ENCODE_ANY | JSON_COMPACT);
@@ -182,25 +196,24 @@ static int read_clean(const json_t *text_cfg, const char **clean, const char *na
     return CE_OK;
 }
 
-/* Each kind cleans in one way: SigLIP's texts are canonicalised. */
-static int check_clean(ce_tokenizer_kind kind, bool simple, const char *clean,
-                       const char *name, ce_error *err) {
-    const char *expected = simple                         ? "lower"
-                           : kind == CE_TOKENIZER_UNIGRAM ? "canonicalize"
-                                                          : "whitespace";
-    if (!clean) /* the library's defaults */
-        clean = simple ? "lower" : "whitespace";
-    if (strcmp(clean, expected) == 0)
-        return CE_OK;
-    return ce_fail(err, CE_EUNSUPPORTED,
-                   "%s: text_cfg.tokenizer_kwargs.clean = \"%.40s\" is not implemented for "
-                   "a %s tokenizer (\"%s\" is)",
-                   name, clean, ce_tokenizer_kind_name(kind), expected);
+/* open_clip's own tokenizer cleans by itself, and here only as it does by default. */
+static int check_simple(const ce_config *c, const char *clean, const char *name,
+                        ce_error *err) {
+    if (clean && strcmp(clean, "lower") != 0)
+        return ce_fail(err, CE_EUNSUPPORTED,
+                       "%s: text_cfg.tokenizer_kwargs.clean = \"%.40s\" is not implemented "
+                       "for open_clip's own tokenizer (\"lower\" is)",
+                       name, clean);
+    if (c->blank_end)
+        return ce_fail(err, CE_EFORMAT,
+                       "%s: text_cfg.tokenizer_kwargs.strip_sep_token is for transformers' "
+                       "tokenizers, and no hf_tokenizer_name is given",
+                       name);
+    return CE_OK;
 }
 
 int ce_config_read_tokenizer(ce_config *out, const json_t *text_cfg,
-                             const ce_checkpoint *files, const char *name, ce_notes *notes,
-                             ce_error *err) {
+                             const ce_checkpoint *files, const char *name, ce_error *err) {
     const char *wanted = NULL, *mode = NULL, *clean = NULL;
     out->tokenizer = CE_TOKENIZER_BPE;
     int result = ce_json_string(text_cfg, "hf_tokenizer_name", &wanted, name, err);
@@ -212,15 +225,13 @@ int ce_config_read_tokenizer(ce_config *out, const json_t *text_cfg,
             ce_fail(err, CE_EUNSUPPORTED,
                     "%s: text_cfg.tokenizer_mode \"%s\" is not implemented", name, mode);
     if (result == CE_OK)
-        result = read_clean(text_cfg, &clean, name, err);
-    if (result == CE_OK && !simple)
-        result = find_kind(out, wanted, files, name, err);
-    if (result == CE_OK)
-        result = check_clean(out->tokenizer, simple, clean, name, err);
-    if (result == CE_OK && out->tokenizer != CE_TOKENIZER_BPE)
-        ce_notes_add(notes, CE_WARNING, "texts-not-mended",
-                     "%s: before its %s tokenizer open_clip mends texts (HTML entities, "
-                     "wrong encodings); here they are taken as they are",
-                     name, ce_tokenizer_kind_name(out->tokenizer));
-    return result;
+        result = read_keywords(out, text_cfg, &clean, name, err);
+    if (result < 0 || simple)
+        return result < 0 ? result : check_simple(out, clean, name, err);
+    out->style = CE_TEXT_HUGGING_FACE;
+    if (!clean_of_name(clean ? clean : "whitespace", &out->clean))
+        return ce_fail(err, CE_EUNSUPPORTED,
+                       "%s: text_cfg.tokenizer_kwargs.clean = \"%.40s\" is not implemented",
+                       name, clean);
+    return find_kind(out, wanted, files, name, err);
 }

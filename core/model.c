@@ -260,6 +260,8 @@ static int open_model(ce_model *m, const ce_model_options *options, ce_error *er
         result = ce_tokenizer_open(&m->tokenizer, m->files.directory, m->config.tokenizer,
                                    m->config.style, err);
     if (result == CE_OK)
+        ce_tokenizer_wrap(m->tokenizer, m->config.clean, m->config.blank_end);
+    if (result == CE_OK)
         result = check_tokenizer(m, err);
     if (result == CE_OK)
         fill_info(m);

@@ -1,6 +1,11 @@
 #include "tokenizer_internal.h"
 
+#include "unicode.h"
+
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 int ce_tokenizer_open(ce_tokenizer **out, const char *dir, ce_tokenizer_kind kind,
                       ce_text_style style, ce_error *err) {
@@ -19,6 +24,36 @@ void ce_tokenizer_free(ce_tokenizer *tok) {
         tok->free(tok);
 }
 
+void ce_tokenizer_wrap(ce_tokenizer *tok, ce_clean clean, bool blank_end) {
+    size_t used = strlen(tok->description);
+    tok->clean = clean;
+    tok->blank_end = blank_end;
+    if (clean != CE_CLEAN_NONE)
+        snprintf(tok->description + used, sizeof tok->description - used,
+                 "; texts cleaned by open_clip before (%s)", ce_clean_describe(clean));
+}
+
+/* Hands the cleaned text to the family. */
+static int encode_cleaned(const ce_tokenizer *tok, ce_ids *out, const char *text,
+                          size_t size, ce_error *err) {
+    ce_runes r;
+    ce_runes_init(&r);
+    unsigned char *cleaned = NULL;
+    int rc = ce_runes_decode(&r, text, size, err);
+    if (rc == 0)
+        rc = ce_clean_runes(&r, tok->clean, err);
+    if (rc == 0 && !(cleaned = malloc(4 * r.count + 1)))
+        rc = ce_fail(err, CE_ENOMEM, "out of memory");
+    size = 0;
+    for (size_t i = 0; rc == 0 && i < r.count; i++)
+        size += ce_rune_encode(cleaned + size, r.at[i]);
+    if (rc == 0)
+        rc = tok->encode(tok, out, (const char *)cleaned, size, err);
+    free(cleaned);
+    ce_runes_free(&r);
+    return rc;
+}
+
 int ce_tokenizer_encode(const ce_tokenizer *tok, int32_t *ids, int context, ce_tokens *out,
                         const char *text, size_t size, ce_error *err) {
     if (context < 2)
@@ -26,7 +61,8 @@ int ce_tokenizer_encode(const ce_tokenizer *tok, int32_t *ids, int context, ce_t
                        context);
     size_t before = tok->start >= 0, after = tok->end >= 0;
     ce_ids body = {.at = ids + before, .limit = (size_t)context - before - after};
-    int rc = tok->encode(tok, &body, text, size, err);
+    int rc = tok->clean == CE_CLEAN_NONE ? tok->encode(tok, &body, text, size, err)
+                                         : encode_cleaned(tok, &body, text, size, err);
     if (rc < 0)
         return rc;
     size_t count = before + body.count;
@@ -38,6 +74,8 @@ int ce_tokenizer_encode(const ce_tokenizer *tok, int32_t *ids, int context, ce_t
         ids[count++] = tok->end;
     for (size_t i = count; i < (size_t)context; i++)
         ids[i] = tok->pad;
+    for (size_t i = 0; tok->blank_end && i < (size_t)context; i++)
+        ids[i] = ids[i] == tok->end ? 0 : ids[i];
     *out = (ce_tokens){.count = (int)count, .truncated = body.overflow};
     return 0;
 }

@@ -12,6 +12,7 @@
 #ifndef CE_TOKENIZER_H
 #define CE_TOKENIZER_H
 
+#include "clean.h"
 #include "error.h"
 
 #include <stdbool.h>
@@ -42,6 +43,11 @@ typedef struct ce_tokens {
  * whose model is another family's is CE_EUNSUPPORTED, one line that says so. */
 int ce_tokenizer_open(ce_tokenizer **out, const char *dir, ce_tokenizer_kind kind,
                       ce_text_style style, ce_error *err);
+
+/* What open_clip puts around a tokenizer of transformers: texts are cleaned before (clean.h);
+ * with `blank_end` the end token's id becomes 0 (its strip_sep_token). Before the first
+ * text. */
+void ce_tokenizer_wrap(ce_tokenizer *tok, ce_clean clean, bool blank_end);
 
 /* Opens the BPE tokenizer of the checkpoint directory `dir`: tokenizer.json, or
  * vocab.json + merges.txt, else (or with `dir` NULL) CLIP's own merges, which are built

@@ -30,6 +30,8 @@ struct ce_tokenizer {
     int vocab_size;
     int32_t start, end, pad; /* -1: the family has none */
     bool end_once;           /* a text that ends with the end token gets no other */
+    ce_clean clean;
+    bool blank_end;
     char description[256];
 };
 
