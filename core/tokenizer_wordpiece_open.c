@@ -185,6 +185,24 @@ static int state_names(ce_tokenizer_files *f, const ce_vocab *v, const bert_name
     return rc;
 }
 
+/* The library would add a special token that is in no list as a new one, with an id that no
+ * model has a row for. */
+static int check_names(const ce_tokenizer_files *f, const ce_vocab *v, const bert_names *n,
+                       ce_error *err) {
+    const char *const names[] = {n->unknown, n->start, n->end, n->pad};
+    static const char *const what[] = {"unknown", "start", "end", "padding"};
+    int rc = 0;
+    for (size_t i = 0; i < sizeof names / sizeof *names && rc == 0; i++) {
+        bool stated = false;
+        int32_t id;
+        for (size_t k = 0; k < f->added_count; k++)
+            stated |= f->added[k].id >= 0 && strcmp(f->added[k].text, names[i]) == 0;
+        if (!stated)
+            rc = ce_tokenizer_files_id(f, v, &id, names[i], what[i], err);
+    }
+    return rc;
+}
+
 static int set_specials(ce_tokenizer_wordpiece *t, const ce_tokenizer_files *f,
                         const bert_names *n, ce_error *err) {
     const ce_vocab *v = &t->vocab;
@@ -222,7 +240,9 @@ static int finish(ce_tokenizer_wordpiece *t, ce_tokenizer_files *f, size_t count
                   bert_names *n, bool whole, ce_error *err) {
     ce_tokenizer_frame frame;
     t->pieces = (int32_t)count;
-    int rc = whole ? 0 : state_names(f, &t->vocab, n, err);
+    int rc = whole ? 0 : check_names(f, &t->vocab, n, err);
+    if (rc == 0 && !whole)
+        rc = state_names(f, &t->vocab, n, err);
     if (rc == 0)
         rc = ce_tokenizer_files_number(f, &t->vocab, &count, err);
     if (rc == 0 && whole)
