@@ -26,7 +26,7 @@ typedef enum kind {
     ASCII_LOWER = 1 << 15,
     NO_ASCII_LETTER = 1 << 16,
     STOP = 1 << 17,
-    SPACE = 1 << 18, /* \s of Python */
+    SPACE = 1 << 18, /* \s of Python, with U+001C to U+001F */
     WORD = 1 << 19,  /* \w */
     NO_LINE_END = 1 << 20,
 } kind;
@@ -142,7 +142,7 @@ static uint32_t kinds_of_ascii(int32_t rune) {
         return WORD;
     if (rune == '.' || rune == ',' || rune == '?' || rune == '!')
         return STOP;
-    return ce_rune_is_python_space(rune) ? SPACE : 0;
+    return (rune >= 9 && rune <= 13) || (rune >= 0x1c && rune <= 0x20) ? SPACE : 0;
 }
 
 static uint32_t kinds_of(int32_t rune) {

@@ -21,12 +21,13 @@ int ce_repair_spend(size_t *budget, size_t looks, ce_error *err);
  * in capitals where they mean nothing else. */
 void ce_runes_unescape_careful(ce_runes *r);
 
-/* In the order in which they are tried. Bytes below 0x80 are ASCII in all of them. */
+/* In the order in which they are tried. Bytes below 0x80 are ASCII in all of them. The
+ * Windows pages are sloppy: what they leave undefined is Latin-1, and 0x1A is U+FFFD, a
+ * character that was lost. */
 typedef enum ce_codepage {
     CE_LATIN_1,
-    CE_WINDOWS_1252, /* the Windows pages are sloppy: what they leave undefined is Latin-1,
-                      */
-    CE_WINDOWS_1251, /* and 0x1A is U+FFFD, a character that was lost */
+    CE_WINDOWS_1252,
+    CE_WINDOWS_1251,
     CE_WINDOWS_1250,
     CE_WINDOWS_1253,
     CE_WINDOWS_1254,
@@ -48,11 +49,6 @@ int32_t ce_codepage_rune(ce_codepage page, int byte);
 
 static inline bool ce_rune_is_c1(int32_t rune) {
     return rune >= 0x80 && rune <= 0x9f;
-}
-
-/* Python's \s and str.isspace(): white space, and U+001C to U+001F. */
-static inline bool ce_rune_is_python_space(int32_t rune) {
-    return (rune >= 0x1c && rune <= 0x1f) || ce_rune_classify(rune) == CE_RUNE_SPACE;
 }
 
 #endif

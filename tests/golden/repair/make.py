@@ -103,8 +103,8 @@ def systematic():
         chars = "".join(map(chr, chars))
         yield from (chars[i:i + 20] for i in range(0, len(chars), 20))
     yield from ("a\u2029b", "a\x7fb", "&#65z;", "&#x41g;", "&CounterClockwiseContourIntegral;",
-                "&NotNestedGreaterGreater;", "&#" + "0" * 23 + "65;", "&filig;&fllig;&ffilig;&ffllig;&napos;",
-                "&FILIG;&FLLIG;&FFILIG;&FFLLIG;&NAPOS;")
+                "&NotNestedGreaterGreater;", "&#" + "0" * 23 + "65;",
+                "&filig;&fllig;&ffilig;&ffllig;&napos;", "&FILIG;&FLLIG;&FFILIG;&FFLLIG;&NAPOS;")
     words = "à la às àquele àquela àquilo à Š Π Р ٠ † い ‚ \U00020000 \U0001f800 \U0001f620 \U000e0067 ᅠ"
     for word in words.split() + ["à às", "às à", "àquela à", "àquilo à", "à à"]:
         for page in PAGES[:3]:
