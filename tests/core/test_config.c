@@ -556,8 +556,9 @@ static void open_clip_options_without_a_place_are_refused(void **state) {
         {TEXT, "proj_type", "\"mlp\"", CE_EUNSUPPORTED, "proj_type"},
         {TEXT, "heads", "7", CE_EFORMAT, "7 heads"},
         {TEXT, "hf_tokenizer_name", "\"bert-base-uncased\"", CE_EFORMAT, "vocab.txt"},
-        {TEXT, "tokenizer_kwargs", "{\"strip_sep_token\": true}", CE_EUNSUPPORTED,
+        {TEXT, "tokenizer_kwargs", "{\"strip_sep_token\": true}", CE_EFORMAT,
          "strip_sep_token"},
+        {TEXT, "tokenizer_kwargs", "{\"language\": \"de\"}", CE_EUNSUPPORTED, "language"},
         {TEXT, "tokenizer_kwargs", "{\"clean\": \"canonicalize\"}", CE_EUNSUPPORTED,
          "canonicalize"},
         {INPUT, "resize_mode", "\"tallest\"", CE_EUNSUPPORTED, "tallest"},
@@ -586,7 +587,8 @@ static void open_clip_tokenizers_follow_their_files(void **state) {
     } cases[] = {
         {"vocab.txt", "[PAD]\n", "{}", CE_TOKENIZER_WORDPIECE},
         {"spiece.model", "", "{\"clean\": \"canonicalize\"}", CE_TOKENIZER_UNIGRAM},
-        {"spiece.model", "", "{}", -1},
+        {"spiece.model", "", "{}", CE_TOKENIZER_UNIGRAM},
+        {"spiece.model", "", "{\"clean\": \"shout\"}", -1},
         {"merges.txt", "", "{}", CE_TOKENIZER_BPE},
         {"tokenizer_config.json", "{\"tokenizer_class\": \"BertTokenizerFast\"}", "{}",
          CE_TOKENIZER_WORDPIECE},
@@ -642,7 +644,14 @@ static void architectures_have_names(void **state) {
     expect_refusal(path, "", CE_EINVAL, "no architecture");
     expect_refusal(path, "EVA02-L-14", CE_EUNSUPPORTED, "eva02_large_patch14_clip_224");
     expect_refusal(path, "coca_ViT-B-32", CE_EUNSUPPORTED, "CoCa");
-    expect_refusal(path, "ViT-H-14-CLIPA", CE_EUNSUPPORTED, "strip_sep_token");
+    expect_refusal(path, "ViT-H-14-CLIPA", CE_EFORMAT, "vocab.txt");
+    write_text("m/vocab.txt", "[PAD]\n");
+    c = resolve(path, "ViT-L-14-CLIPA");
+    assert_true(c.blank_end && c.text.not_causal && c.vision.norm_after_pool);
+    assert_int_equal(c.tokenizer, CE_TOKENIZER_WORDPIECE);
+    assert_int_equal(c.vision.pool, CE_POOL_AVERAGE);
+    assert_int_equal(c.text.pool, CE_POOL_LAST);
+    assert_non_null(note("preprocess-assumed"));
     write_text("m/spiece.model", "");
     c = resolve(path, "ViT-SO400M-14-SigLIP-384");
     assert_true(c.vision.timm && c.sigmoid && c.vision.no_class_token);
