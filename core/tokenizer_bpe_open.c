@@ -254,6 +254,16 @@ static int set_added(ce_tokenizer_bpe *t, const ce_vocab *v, const ce_bpe_files 
 
 /* ---- the three sources ---- */
 
+static void describe(ce_tokenizer_bpe *t) {
+    static const char *const cleaned[] = {
+        [CE_TEXT_HUGGING_FACE] = "normalised as transformers does",
+        [CE_TEXT_OPEN_CLIP] = "cleaned as open_clip does (ftfy, HTML, lower case)",
+        [CE_TEXT_OPENAI] = "cleaned as OpenAI does (ftfy, HTML, lower case)"};
+    snprintf(t->base.description, sizeof t->base.description,
+             "byte-level BPE, %d tokens, %s, padded with id %d", t->base.vocab_size,
+             cleaned[t->style], (int)t->base.pad);
+}
+
 static int finish(ce_tokenizer_bpe *t, const ce_vocab *v, ce_bpe_files *f, ce_error *err) {
     bool hf = t->style == CE_TEXT_HUGGING_FACE;
     int32_t unknown = -1;
@@ -267,6 +277,7 @@ static int finish(ce_tokenizer_bpe *t, const ce_vocab *v, ce_bpe_files *f, ce_er
     if (hf && f->unknown)
         unknown = ce_vocab_find(v, f->unknown, strlen(f->unknown));
     t->base.vocab_size = (int)v->count;
+    describe(t);
     return ce_bpe_set_symbols(&t->bpe, v, unknown, f->path, err);
 }
 
