@@ -67,8 +67,10 @@ static int check_table(const ce_weights *w, const char *name, size_t rows, const
 
 static int check_positions(const ce_config *c, const ce_weights *w, ce_error *err) {
     const ce_vision_config *v = &c->vision;
+    const ce_tensor *patches = ce_weights_find(w, "visual.conv1.weight");
     int result = CE_OK;
-    if (v->kind == CE_VISION_VIT) {
+    if (v->kind == CE_VISION_VIT && patches && patches->rank == 4 &&
+        patches->shape[3] == (size_t)v->patch) { /* else it is another architecture */
         size_t columns = (size_t)(v->image_width / v->patch);
         size_t rows = (size_t)(v->image_height / v->patch);
         result = check_table(w, "visual.positional_embedding", columns * rows + 1,
