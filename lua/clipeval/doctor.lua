@@ -47,11 +47,9 @@ local function add(report, severity, code, text)
                                             advice = ADVICE[code] }
 end
 
--- Half a unit in the last place of a logit scale's logarithm, as it is stored.
-local ROUNDING = { F32 = 1e-4, F64 = 1e-4, F16 = 1.1e-3, BF16 = 8.5e-3 }
-
-local function is_near(value, want, dtype)
-  return math.abs(math.log(value / want)) <= (ROUNDING[dtype] or 1e-4)
+-- Within what bf16 leaves of the logarithms of the values below; files are converted to and fro.
+local function is_near(value, want, tolerance)
+  return math.abs(math.log(value / want)) <= (tolerance or 6e-3)
 end
 
 -- OpenAI's training clamps the factor at 100, and begins with 1 / 0.07; SigLIP's begins with
@@ -61,24 +59,22 @@ local function check_logits(report, info)
   if not (scale >= 1 and scale <= 1000) then
     add(report, "warning", "logit-scale-odd", ("%s: the logit scale is %s"):format(
         info.weights, shown))
-  elseif info.sigmoid and is_near(scale, 10, info.dtype) and
+  elseif info.sigmoid and is_near(scale, 10) and
          math.abs(info.logit_bias + 10) < 1e-3 then
     add(report, "warning", "logit-scale-untrained",
         ("%s: the logit scale is 10 and the bias -10, where training begins"):format(info.weights))
-  elseif not info.sigmoid and is_near(scale, 1 / 0.07, info.dtype) then
+  elseif not info.sigmoid and is_near(scale, 1 / 0.07) then
     add(report, "warning", "logit-scale-untrained",
         ("%s: the logit scale is %s = 1 / 0.07, where training begins"):format(info.weights, shown))
-  elseif not info.sigmoid and math.abs(math.log(scale / 100)) < 0.012 then -- also in bf16
+  elseif not info.sigmoid and is_near(scale, 100, 0.012) then
     add(report, "remark", "logit-scale-ceiling",
         ("the logit scale is %s, the ceiling of CLIP's training: usual in released models; " ..
          "ranks do not depend on it"):format(shown))
   end
 end
 
-local KINDS = { texts = "text", pictures = "picture" }
-
 local function check_selftest(report)
-  for kind, noun in pairs(KINDS) do
+  for noun, kind in pairs { text = "texts", picture = "pictures" } do
     local t = report.selftest[kind]
     if t.fault then
       add(report, "fault", kind .. "-not-encoded", ("self-test, %s: %s"):format(kind, t.fault))
@@ -86,8 +82,8 @@ local function check_selftest(report)
       add(report, "warning", kind .. "-alike", ("self-test: all %s are alike: every pair of %d " ..
           "has a cosine of at least %.6f"):format(kind, t.n, t.cosines.min))
     elseif t.batch_error > BATCH_ERROR then
-      add(report, "warning", "batch-dependent", ("self-test: a %s alone differs by %.1e from the " ..
-          "same among others"):format(noun, t.batch_error))
+      add(report, "warning", "batch-dependent", ("self-test: a %s alone differs by %.1e from " ..
+          "the same among others"):format(noun, t.batch_error))
     end
   end
 end
@@ -154,7 +150,8 @@ local function examine(name, place, arch)
   end
   table.sort(report.findings, function(a, b)
     if a.severity ~= b.severity then return RANK[a.severity] < RANK[b.severity] end
-    return a.code < b.code
+    if a.code ~= b.code then return a.code < b.code end
+    return a.text < b.text
   end)
   report.wrong = report.findings[1] ~= nil and report.findings[1].severity ~= "remark"
   return report

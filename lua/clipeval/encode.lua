@@ -97,10 +97,7 @@ return function(options)
   local model = models.open(options.model, { arch = options.arch })
   local plans, tensors = {}, {}
   if images then plans[1] = plan("pictures", options.images, images, model, options, tensors) end
-  if texts then
-    models.count_unmended(model, texts)
-    plans[#plans + 1] = plan("texts", options.texts, texts, model, options, tensors)
-  end
+  if texts then plans[#plans + 1] = plan("texts", options.texts, texts, model, options, tensors) end
   local file <close> = check(core.tensor_file(options.output, tensors))
   local bad = 0
   for _, p in ipairs(plans) do bad = bad + encode(p, model, options, file) end

@@ -24,9 +24,13 @@ function models.embedded()
   return found
 end
 
+local function is_file_name(name)
+  return name:find("%.safetensors$") or name:find("%.pth?$") or name:find("%.bin$")
+end
+
 -- Why there is no such model, and how to get it.
 local function missing(name, id, revision, prefixed)
-  if not id then
+  if not id or is_file_name(name) then
     return ("no model '%s': no such file or directory%s"):format(name,
            prefixed and ", and no Hugging Face id" or "")
   end
@@ -70,7 +74,7 @@ function models.open_at(place, arch, diagnose)
 end
 
 -- Notes that sound models earn as well: doctor shows them, a run is not told.
-local REMARKS = util.set { "unusual-normalisation", "texts-not-mended" }
+local REMARKS = util.set { "unusual-normalisation" }
 
 -- "fault", "warning" or "remark".
 function models.severity(note)
@@ -86,24 +90,6 @@ local function warn(model)
       util.warn("%s", note.text)
     end
     told[note.text] = true
-  end
-end
-
--- How many texts may hold what the reference mends before it tokenizes and we do not (told on
--- stderr), where the model is of that kind; else nil.
-function models.count_unmended(model, texts)
-  local count, first = 0, nil
-  for _, note in ipairs(model.notes) do
-    if note.code == "texts-not-mended" then
-      for _, text in ipairs(texts) do
-        if text:find("[&%c\128-\255]") then count, first = count + 1, first or text end
-      end
-      if count > 0 then
-        util.warn("%d of %s hold '&' or what is not ASCII ('%s'): %s", count,
-                  util.count(#texts, "text"), util.utf8(first), note.text)
-      end
-      return count
-    end
   end
 end
 

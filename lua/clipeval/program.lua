@@ -79,11 +79,12 @@ end
 -- Options that the script did not ask for: most likely they are misspelt.
 local function warn_of_unread(read)
   local ours = util.set { "0", "out", "limit", "seed", "threads", "precision", "quiet" }
+  local words = util.set { "model", "data", "arch" }
   ours.arch = session.arch_taken
   local unread = {}
   for _, key in ipairs(util.keys(session.options)) do
     if not ours[key] and not read[key] then
-      unread[#unread + 1] = (key == "model" or key == "data" or key == "arch") and "--" .. key or "-o " .. key
+      unread[#unread + 1] = (words[key] and "--" or "-o ") .. key
     end
   end
   if #unread > 0 then

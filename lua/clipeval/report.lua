@@ -113,8 +113,7 @@ local function describe(r)
     model = util.copy(r.about.model, { precision = PRECISION }),
     dataset = r.about.dataset, prompts = r.about.prompts,
     limit = r.limit, seed = r.seed, n = r.n, metrics = metrics,
-    counts = { ties = r.ties, truncated_texts = r.truncated_texts,
-               unmended_texts = r.unmended_texts, unreadable = #r.problems },
+    counts = { ties = r.ties, truncated_texts = r.truncated_texts, unreadable = #r.problems },
   }
 end
 

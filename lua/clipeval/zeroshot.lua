@@ -3,7 +3,6 @@
 -- is the normalised mean of its texts, scores are cosines.
 local core = require "clipeval.core"
 local dataset = require "clipeval.dataset"
-local models = require "clipeval.models"
 local prompts = require "clipeval.prompts"
 local session = require "clipeval.session"
 local util = require "clipeval.util"
@@ -125,7 +124,6 @@ end
 
 local function classifier(self)
   local texts, first, about = self.prompts:render(self.classes)
-  self.unmended_texts = models.count_unmended(self.model, texts)
   local embeds, problems, truncated = self.model:encode_text(texts, { progress = "texts" })
   for i, fault in pairs(problems or {}) do
     util.fail("zeroshot: the text '%s': %s", util.utf8(texts[i]), fault)

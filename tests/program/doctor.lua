@@ -34,13 +34,15 @@ local pocket = sound("pocket")
 for _, part in ipairs { "(embedded)", "open_clip_model.safetensors: safetensors", "sha256 ",
                         "image tower    ModifiedResNet", "text tower     causal transformer",
                         "activation     ", "pool: largest id", "preprocessing  long side to 64",
-                        "mean, std    0.5 0.5 0.5", "vocab.json + merges.txt", "logit scale    25.5",
+                        "mean, std    0.5 0.5 0.5", "vocab.json + merges.txt",
+                        "logit scale    25.5",
                         "engine         fp32, ", "6 texts: norms ", "5 pictures: norms " } do
   tap.has(pocket, part, "the screen shows " .. part)
 end
 
 if tap.exists(arg.shared .. "/README.md") then
-  for _, name in ipairs(list(arg.shared .. "/models")) do sound(arg.shared .. "/models/" .. name) end
+  local models = arg.shared .. "/models"
+  for _, name in ipairs(list(models)) do sound(models .. "/" .. name) end
 else
   tap.skip("the reference models", "no " .. arg.shared)
 end
@@ -89,7 +91,8 @@ end
 local function patch(bytes, name, value, only_first)
   local size = string.unpack("<I8", bytes)
   local dtype, first, last = bytes:sub(9, 8 + size):match(
-    '"' .. name:gsub("%p", "%%%0") .. '":{"dtype":"(%w+)","shape":%[[%d,]*%],"data_offsets":%[(%d+),(%d+)%]')
+    '"' .. name:gsub("%p", "%%%0") .. '":{"dtype":"(%w+)","shape":%[[%d,]*%],' ..
+    '"data_offsets":%[(%d+),(%d+)%]')
   assert(dtype, name)
   local number = dtype == "F16" and half(value) or string.pack("<f", value)
   local count = only_first and 1 or (last - first) // #number
@@ -204,8 +207,10 @@ clip.model(arg.model)
 print(#m.notes, m.notes[1].code, m.notes[1].severity)
 local dot = { width = 1, height = 1, pixels = "abc" }
 return clip.zeroshot { model = m, prompts = "{}", metrics = { "acc@1" },
-  dataset = { name = "dot", classes = { "a", "b" }, items = { { id = "x", image = dot, label = 1 } } } }]])
-local exit, out, err = tap.clipeval("run", "--quiet", "twice.lua", "--model", path, "--out", "noted")
+  dataset = { name = "dot", classes = { "a", "b" },
+              items = { { id = "x", image = dot, label = 1 } } } }]])
+local exit, out, err = tap.clipeval("run", "--quiet", "twice.lua", "--model", path, "--out",
+                                    "noted")
 tap.is(exit, 0, "a model that misleads runs")
 tap.has(out, "1\topenai-names-gelu\twarning\n", "model.notes holds what misleads")
 tap.has(err, "quick_gelu", "stderr tells it, whatever --quiet says")

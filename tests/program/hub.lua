@@ -50,7 +50,8 @@ end
 local function opens(name, called, commit, what)
   local out, code = open(name)
   tap.is(code, 0, what)
-  tap.is(out, ("%s\t%s/%s/snapshots/%s\tnil\n"):format(called, cache, CLIP, commit), what .. ": which")
+  tap.is(out, ("%s\t%s/%s/snapshots/%s\tnil\n"):format(called, cache, CLIP, commit),
+         what .. ": which")
 end
 
 local function refuses(name, message, what)
@@ -73,8 +74,10 @@ local path = ("%s/%s/snapshots/%s"):format(cache, CLIP, A)
 opens(path, "openai/clip-tiny@" .. A:sub(1, 12), A, "a snapshot's path has its id as a name")
 tap.shell("ln -s models--openai--clip-tiny cache/models--tiny")
 tap.has(open("tiny"), "tiny\t", "an id without an organisation")
-tap.shell("cp -r " .. tap.quote(base) .. " local-model && mkdir -p openai && cp -r local-model openai/clip-tiny")
-tap.is(open("openai/clip-tiny"), "clip-tiny\topenai/clip-tiny\tnil\n", "a path that exists goes first")
+tap.shell("cp -r " .. tap.quote(base) .. " local-model && mkdir -p openai && " ..
+          "cp -r local-model openai/clip-tiny")
+tap.is(open("openai/clip-tiny"), "clip-tiny\topenai/clip-tiny\tnil\n",
+       "a path that exists goes first")
 tap.shell("rm -r openai")
 
 -- ---- what is not there ----
@@ -128,8 +131,8 @@ put("models--org--evil/refs/empty", "")
 put("models--org--evil/refs/control", "\27[31m" .. A)
 put("models--org--evil/refs/long", A:rep(1000))
 put("models--org--evil/snapshots/" .. B .. "/config.json", "{")
-tap.shell(("ln -s %s cache/models--org--evil/refs/link; ln -s . cache/models--org--evil/refs/loop; " ..
-           "mkfifo cache/models--org--evil/refs/pipe"):format(tap.quote(secret)))
+tap.shell(("cd cache/models--org--evil/refs && ln -s %s link; ln -s . loop; mkfifo pipe"):format(
+          tap.quote(secret)))
 for _, ref in ipairs { "up", "absolute", "dot", "control", "link", "empty", "long", "pipe" } do
   out = refuses("org/evil@" .. ref, "org/evil", "a hostile ref: " .. ref)
   tap.is(out:find "secret\n" or out:find "\27" or out:find "outside", nil,
@@ -143,10 +146,8 @@ end
 
 -- ---- where the cache is ----
 
-tap.shell("mkdir -p home/.cache/huggingface xdg/huggingface hfhome && " ..
-          "for d in home/.cache/huggingface xdg/huggingface hfhome; do ln -s ../../../cache $d/hub; " ..
-          "test -d $d/hub || { rm $d/hub; ln -s ../../cache $d/hub; }; " ..
-          "test -d $d/hub || { rm $d/hub; ln -s ../cache $d/hub; }; done")
+tap.shell("for d in home/.cache/huggingface xdg/huggingface hfhome; do " ..
+          "mkdir -p $d && ln -s $PWD/cache $d/hub; done")
 local root = tap.directory()
 local function found(environment, hub, what)
   local code, stdout, stderr = with(environment, "run", "name.lua", "--model", "openai/clip-tiny")
@@ -155,11 +156,14 @@ local function found(environment, hub, what)
 end
 local none = "HF_HUB_CACHE="
 found({ none, "HUGGINGFACE_HUB_CACHE=" .. cache, "HF_HOME=/x" }, cache, "HUGGINGFACE_HUB_CACHE")
-found({ none, "HF_HOME=" .. root .. "/hfhome", "XDG_CACHE_HOME=/x" }, root .. "/hfhome/hub", "HF_HOME")
+found({ none, "HF_HOME=" .. root .. "/hfhome", "XDG_CACHE_HOME=/x" }, root .. "/hfhome/hub",
+      "HF_HOME")
 found({ none, "XDG_CACHE_HOME=" .. root .. "/xdg", "HOME=/x" }, root .. "/xdg/huggingface/hub",
       "XDG_CACHE_HOME")
-found({ none, "HOME=" .. root .. "/home" }, root .. "/home/.cache/huggingface/hub", "the usual place")
-found({ "HF_HUB_CACHE=~/../cache", "HOME=" .. root .. "/home" }, root .. "/home/../cache", "~ is HOME")
+found({ none, "HOME=" .. root .. "/home" }, root .. "/home/.cache/huggingface/hub",
+      "the usual place")
+found({ "HF_HUB_CACHE=~/../cache", "HOME=" .. root .. "/home" }, root .. "/home/../cache",
+      "~ is HOME")
 found({ "HF_HUB_CACHE=$PLACE/cache", "PLACE=" .. root }, cache, "variables in variables")
 found({ "HF_HUB_CACHE=${PLACE}/cache", "PLACE=" .. root }, cache, "also in braces")
 
