@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define ADDED_MAX 16384 /* they are searched one by one */
 #define FILE_MAX ((size_t)64 << 20)
 
 /* ---- files ---- */
@@ -183,6 +184,10 @@ static ce_stated_token *find_stated(ce_tokenizer_files *f, const char *text) {
 /* Room doubles whenever the count is a power of two. */
 static int state(ce_tokenizer_files *f, ce_stated_token token, ce_error *err) {
     size_t n = f->added_count;
+    if (n == ADDED_MAX)
+        return ce_fail(err, CE_EUNSUPPORTED,
+                       "%s: more than %d added tokens are not supported", f->path,
+                       ADDED_MAX);
     if ((n & (n - 1)) == 0) {
         ce_stated_token *grown = realloc(f->added, (n ? 2 * n : 1) * sizeof *grown);
         if (!grown)

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define NAMES_MAX 65536    /* they are searched one by one */
 #define UNKNOWN_PENALTY 10 /* kUnkPenalty, K_UNK_PENALTY */
 
 typedef struct unigram_names {
@@ -21,6 +22,10 @@ typedef struct unigram_names {
 static int add_name(ce_tokenizer_unigram *t, const char *text, size_t size, int32_t id,
                     ce_error *err) {
     size_t n = t->name_count;
+    if (n == NAMES_MAX)
+        return ce_fail(err, CE_EUNSUPPORTED,
+                       "%d and more control pieces and added tokens are not supported",
+                       NAMES_MAX);
     if ((n & (n - 1)) == 0) {
         ce_unigram_name *grown = realloc(t->names, (n ? 2 * n : 1) * sizeof *grown);
         if (!grown)
@@ -50,13 +55,17 @@ static int twice(const ce_tokenizer_files *f, ce_token_text piece, size_t id,
 
 /* "<0x41>" -> 0x41; -1: no such name. */
 static int byte_of(ce_token_text piece) {
-    char name[8];
-    for (int byte = 0; byte < 256; byte++) {
-        snprintf(name, sizeof name, "<0x%02X>", (unsigned)byte);
-        if (piece.size == 6 && memcmp(piece.at, name, 6) == 0)
-            return byte;
+    static const char digits[] = "0123456789ABCDEF";
+    int byte = 0;
+    if (piece.size != 6 || memcmp(piece.at, "<0x", 3) != 0 || piece.at[5] != '>')
+        return -1;
+    for (int i = 3; i < 5; i++) {
+        const char *digit = piece.at[i] ? strchr(digits, piece.at[i]) : NULL;
+        if (!digit)
+            return -1;
+        byte = byte << 4 | (int)(digit - digits);
     }
-    return -1;
+    return byte;
 }
 
 static int add_byte(ce_tokenizer_unigram *t, const ce_tokenizer_files *f,
