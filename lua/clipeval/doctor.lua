@@ -163,7 +163,7 @@ end
 local function wrap(text, width)
   local lines, line = {}, ""
   for word in text:gmatch("%S+") do
-    if line ~= "" and utf8.len(line) and utf8.len(line .. " " .. word) > width then
+    if line ~= "" and utf8.len(line .. " " .. word) > width then
       lines[#lines + 1], line = line, ""
     end
     line = line == "" and word or line .. " " .. word
@@ -173,7 +173,7 @@ local function wrap(text, width)
 end
 
 local function indented(label, text, indent)
-  local lines = wrap(text, WIDTH - indent)
+  local lines = wrap(util.utf8(text):gsub("[%c\127]", "?"), WIDTH - indent)
   for i, line in ipairs(lines) do
     lines[i] = (i == 1 and label .. (" "):rep(indent - #label) or (" "):rep(indent)) .. line
   end
@@ -239,9 +239,10 @@ end
 local function model_rows(report, row, short)
   local image, text, logits = report.image, report.text, report.logits
   row("architecture", short(report.architecture.source))
-  row("image tower", image.tower:find("pool", 1, true) and image.tower or
-      ("%s; pool: %s"):format(image.tower, image.pool))
-  row("text tower", ("%s; pool: %s"):format(text.tower, text.pool))
+  row("image tower", image.tower)
+  row("  pooled by", image.pool)
+  row("text tower", text.tower)
+  row("  pooled at", text.pool .. (text.pool:find(" id", 1, true) and " (end of text)" or ""))
   row("activation", image.activation == text.activation and text.activation or
       ("texts %s, pictures %s"):format(text.activation, image.activation))
   row("  stated in", short(report.activation_source))
@@ -301,8 +302,6 @@ return function(options)
   local place, fault = models.resolve(options[0])
   if not place then util.quit(3, "%s", fault) end
   local report = examine(options[0], place, options.arch)
-  print(options.json and util.json(report) or (screen(report):gsub("[%c\127]", function(c)
-    return c == "\n" and c or "?"
-  end)))
+  print(options.json and util.json(report) or screen(report))
   return report.wrong and 1 or 0
 end

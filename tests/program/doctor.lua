@@ -33,7 +33,7 @@ end
 local pocket = sound("pocket")
 for _, part in ipairs { "(embedded)", "open_clip_model.safetensors: safetensors", "sha256 ",
                         "image tower    ModifiedResNet", "text tower     causal transformer",
-                        "activation     ", "pool: largest id", "preprocessing  long side to 64",
+                        "activation     ", "pooled at    largest id (end of text)", "preprocessing  long side to 64",
                         "mean, std    0.5 0.5 0.5", "vocab.json + merges.txt",
                         "logit scale    25.5",
                         "engine         fp32, ", "6 texts: norms ", "5 pictures: norms " } do
@@ -197,6 +197,15 @@ tap.has(stdout, "\nfault    config.json", "the fault")
 tap.has(stdout, "\n1 fault\n", "the count")
 tap.is(diagnose(tap.directory()), 1, "a directory without a model: exit code 1")
 tap.is(tap.clipeval("doctor", "/nowhere"), 3, "no model: exit code 3")
+path = copy(clip_model, { ["config.json"] = json('%s*"hidden_act": "gelu",', "") })
+os.rename(path, tap.directory() .. "/odd \255\27[31m\nname")
+exit_code, stdout = tap.clipeval("doctor", "odd \255\27[31m\nname")
+tap.is(exit_code, 1, "an odd name: exit code 1")
+tap.ok(utf8.len(stdout) and not stdout:find("\27") and
+       stdout:find("odd \\xff?[31m?name", 1, true), "an odd name is shown so that it does no harm",
+       stdout)
+_, stdout = tap.clipeval("doctor", "--json", "odd \255\27[31m\nname")
+tap.is(clip.json(stdout).path, "odd \\xff\27[31m\nname", "and as JSON")
 
 -- a run tells what misleads, once, and keeps it
 path = copy(clip_model, { ["config.json"] = json("{",
@@ -217,4 +226,32 @@ tap.has(err, "quick_gelu", "stderr tells it, whatever --quiet says")
 tap.is(select(2, err:gsub("\n", "")), 1, "once")
 local run = clip.json(tap.read(tap.directory() .. "/noted/run.json"))
 tap.is(run.evaluations[1].model.notes[1].code, "openai-names-gelu", "run.json keeps it")
+
+-- a file that does not say what it is, and --arch
+local home = arg.source .. "/models/pocket/"
+for _, file in ipairs { "open_clip_model.safetensors", "vocab.json", "merges.txt" } do
+  tap.write("bare/" .. file, tap.read(home .. file))
+end
+local file = tap.directory() .. "/bare/open_clip_model.safetensors"
+local arch = tap.directory() .. "/recipe.json"
+tap.write("recipe.json", tap.read(home .. "open_clip_config.json"))
+tap.raises(function() clip.model(file) end, "--arch", "without an architecture: the fault names it")
+tap.is(diagnose(file), 1, "doctor: exit code 1")
+local bare = clip.model(file, { arch = arch })
+tap.is(bare.info.arch, arch, "info tells it")
+tap.ok(bare:encode_text "a cat" == model:encode_text "a cat", "with it the model is the same")
+sound(file, "--arch", arch)
+tap.write("bare.lua", [[local clip = require "clipeval"
+local dot = { width = 1, height = 1, pixels = "abc" }
+return clip.zeroshot { model = clip.model(arg.model), prompts = "{}", metrics = { "acc@1" },
+  dataset = { name = "dot", classes = { "a", "b" },
+              items = { { id = "x", image = dot, label = 1 } } } }]])
+exit, out, err = tap.clipeval("run", "--quiet", "bare.lua", "--model", file, "--arch", arch,
+                              "--out", "arch")
+tap.is(exit .. err, "0", "run --arch, which is read without the script's doing")
+run = clip.json(tap.read(tap.directory() .. "/arch/run.json"))
+tap.is(run.evaluations[1].model.arch, arch, "run.json tells it")
+tap.write("words", "a cat\n")
+tap.is(tap.clipeval("encode", "--model", file, "--arch", arch, "--texts", "words", "-o", "w.st"), 0,
+       "encode --arch")
 tap.done()
