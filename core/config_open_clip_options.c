@@ -91,6 +91,12 @@ int ce_open_clip_read_kwargs(const json_t *object, ce_activation *activation, do
         result = ce_json_double(norm, "eps", eps, name, err);
     if (result < 0)
         return result;
+    if (json_is_false(json_object_get(norm, "elementwise_affine")) ||
+        json_is_false(json_object_get(norm, "bias")))
+        return ce_fail(err, CE_EUNSUPPORTED,
+                       "%s: %s.norm_kwargs without elementwise_affine or bias is not "
+                       "implemented",
+                       name, part);
     if (!(*eps > 0 && *eps < 1))
         return ce_fail(err, CE_EFORMAT, "%s: %s.norm_kwargs.eps is not between 0 and 1",
                        name, part);

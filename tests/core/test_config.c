@@ -546,6 +546,8 @@ static void open_clip_options_without_a_place_are_refused(void **state) {
         {VISION, "image_size", "[32, 40]", CE_EUNSUPPORTED, "only to squares"},
         {VISION, "norm_kwargs", "{\"eps\": 0}", CE_EFORMAT, "eps"},
         {VISION, "norm_kwargs", "{\"bias\": true}", CE_EUNSUPPORTED, "norm_kwargs.bias"},
+        {VISION, "norm_kwargs", "{\"elementwise_affine\": false}", CE_EUNSUPPORTED,
+         "elementwise_affine"},
         {VISION, "act_kwargs", "{\"approximate\": \"fast\"}", CE_EUNSUPPORTED,
          "approximate"},
         {TEXT, "embed_cls", "true", CE_EUNSUPPORTED, "embed_cls"},
