@@ -32,11 +32,11 @@ static const verb VERBS[] = {
      "LIST is a text file with one path or text a line; of a .jsonl file each line is a\n"
      "JSON string; - is standard input. A picture that cannot be read is a row of NaN."},
     {"doctor", DOCTOR, "MODEL", "clipeval doctor MODEL [--json]",
-     "what was resolved from a model, and what looks wrong\n\n"
+     "what was resolved, and what looks wrong\n\n"
      "Shows which file says what, looks at every value of the weights, and encodes a few\n"
      "built-in texts and pictures. Exit code 1: something looks wrong; 3: no such model."},
     {"list", LIST, "WHAT", "clipeval list models|datasets|prompts|evals",
-     "what comes with clipeval, and the models in the Hugging Face cache"},
+     "what is there, and models in the local cache"},
 };
 enum { VERB_COUNT = sizeof VERBS / sizeof *VERBS };
 
