@@ -150,6 +150,28 @@ function hub.find(id, revision)
            path = ("%s/snapshots/%s"):format(folder, commit) }
 end
 
+-- ---- what a snapshot holds ----
+
+local function is_weights(name)
+  return (name:find("^model") or name:find("^pytorch_model") or name:find("^open_clip_")) and
+         (name:find("%.safetensors$") or name:find("%.bin$")) or name:find("%.pt$")
+end
+
+-- Bytes of the files of a snapshot, and whether weights are among them.
+local function measure(path)
+  local total, weights = 0, false
+  for _, name in ipairs(core.list(path) or {}) do
+    local kind, _, size = core.kind(path .. "/" .. name)
+    if kind == "file" then
+      total = total + size
+      weights = weights or is_weights(name)
+    end
+  end
+  return total, weights and true
+end
+
+-- ---- interrupted downloads ----
+
 -- A file that `fault` names and the repository has (huggingface_hub notes the listing), but
 -- the snapshot lacks. One that no fault names may have been left out on purpose.
 local function left_out(found, fault)
@@ -164,18 +186,22 @@ local function left_out(found, fault)
   end
 end
 
--- What tells that a download was interrupted, in words, or nil.
+-- What tells that a download was interrupted, in words, or nil: only where something is
+-- missing, since another file's download may have been broken off for good.
 local function unfinished(found, fault)
+  local _, has_weights = measure(found.path)
   for _, name in ipairs(core.list(found.path) or {}) do
-    if not core.kind(found.path .. "/" .. name) then
+    if not core.kind(found.path .. "/" .. name) and
+       (not has_weights or fault:find(name, 1, true)) then
       return ("%s is a link that leads nowhere"):format(name)
     end
   end
-  for _, name in ipairs(core.list(found.folder .. "/blobs") or {}) do
-    if name:find("%.incomplete$") then return ("blobs/%s is there"):format(name) end
-  end
   local name = left_out(found, fault)
-  return name and ("the repository's %s is not there"):format(name)
+  if name then return ("the repository's %s is not there"):format(name) end
+  local is_missing = not has_weights or fault:find("No such file", 1, true)
+  for _, blob in ipairs(is_missing and core.list(found.folder .. "/blobs") or {}) do
+    if blob:find("%.incomplete$") then return ("blobs/%s is there"):format(blob) end
+  end
 end
 
 -- What to tell of a model in the cache that does not open.
@@ -212,24 +238,6 @@ local function recognise(path)
   local text = read(path .. "/config.json", SMALL)
   local config = text and core.json_decode(text)
   return type(config) == "table" and FAMILIES[config.model_type] or nil
-end
-
-local function is_weights(name)
-  return (name:find("^model") or name:find("^pytorch_model") or name:find("^open_clip_")) and
-         (name:find("%.safetensors$") or name:find("%.bin$")) or name:find("%.pt$")
-end
-
--- Bytes of the files of a snapshot, and whether weights are among them.
-local function measure(path)
-  local total, weights = 0, false
-  for _, name in ipairs(core.list(path) or {}) do
-    local kind, _, size = core.kind(path .. "/" .. name)
-    if kind == "file" then
-      total = total + size
-      weights = weights or is_weights(name)
-    end
-  end
-  return total, weights and true
 end
 
 local function names_of(commit, refs)

@@ -107,6 +107,9 @@ tap.shell("cd cache/models--org--partial && rm snapshots/*/model.safetensors && 
           "mv blobs/*2 blobs/abc.1234.incomplete")
 refuses("org/partial", "an interrupted download (blobs/abc.1234.incomplete is there)",
         "a download under way")
+tap.write("cache/models--org--partial/snapshots/" .. A .. "/model.safetensors", "xyz")
+tap.is(refuses("org/partial", "model.safetensors", "a download that is not needed"):find(
+       "interrupted"), nil, "is not told")
 snapshot("models--org--listed", A)
 put("models--org--listed/refs/main", A)
 put("models--org--listed/trees/" .. A .. ".json",
