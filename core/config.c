@@ -116,7 +116,7 @@ static void note_normalisation(const ce_config *c, const char *path, ce_notes *n
         if (is_normalised_by(p, usual[i][0], usual[i][1]))
             return;
     bool known = is_normalised_by(p, imagenet[0], imagenet[1]);
-    ce_notes_add(notes, CE_WARNING,
+    ce_notes_add(notes, known ? CE_WARNING : CE_REMARK,
                  known ? "imagenet-normalisation" : "unusual-normalisation",
                  "%s: mean %.4g %.4g %.4g and std %.4g %.4g %.4g (%s) are %s, not CLIP's "
                  "(0.4815 0.4578 0.4082, 0.2686 0.2613 0.2758)",

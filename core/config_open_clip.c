@@ -156,7 +156,7 @@ static int open_arch(json_t **root, char shown[96], const ce_checkpoint *files,
     const char *name = files->arch;
     if (ce_open_clip_arch_of_openai(ours, sizeof ours, name)) {
         ce_notes_add(
-            notes, CE_WARNING, "openai-spelling",
+            notes, CE_REMARK, "openai-spelling",
             "%s: \"%s\" is OpenAI's name, so its activation, quick_gelu, is taken; "
             "open_clip's own \"%.*s\" has gelu",
             files->weights, name, (int)(strlen(ours) - strlen("-quickgelu")), ours);

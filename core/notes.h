@@ -14,6 +14,7 @@
 #include <stddef.h>
 
 typedef enum ce_severity {
+    CE_REMARK,  /* sound models earn it too */
     CE_WARNING, /* the model runs; a figure may not be what is expected */
     CE_FAULT    /* the model does not run so; only a diagnosis goes on */
 } ce_severity;

@@ -69,11 +69,12 @@ void ce_lua_push_info(lua_State *L, const ce_model_info *info) {
 
 /* {{severity =, code =, text =}, ...} */
 void ce_lua_push_notes(lua_State *L, const ce_notes *notes) {
+    static const char *const severities[] = {"remark", "warning", "fault"};
     lua_newtable(L);
     for (size_t i = 0; i < notes->count; i++) {
         const ce_note *note = &notes->at[i];
         lua_newtable(L);
-        ce_lua_set_string(L, "severity", note->severity == CE_FAULT ? "fault" : "warning");
+        ce_lua_set_string(L, "severity", severities[note->severity]);
         ce_lua_set_string(L, "code", note->code);
         ce_lua_set_string(L, "text", note->text);
         lua_rawseti(L, -2, (lua_Integer)i + 1);

@@ -120,7 +120,7 @@ local function examine_model(report, model)
   describe(report, info)
   local surveyed, fault = model:survey()
   for _, note in ipairs(model.notes) do 
-    add(report, models.severity(note), note.code, note.text)
+    add(report, note.severity, note.code, note.text)
   end
   if not surveyed then add(report, "fault", "not-read", fault) end
   check_logits(report, info)

@@ -73,20 +73,12 @@ function models.open_at(place, arch, diagnose)
   return nil, place.found and hub.explain(place.found, fault) or fault
 end
 
--- Notes that sound models earn as well: doctor shows them, a run is not told.
-local REMARKS = util.set { "unusual-normalisation" }
-
--- "fault", "warning" or "remark".
-function models.severity(note)
-  return REMARKS[note.code] and "remark" or note.severity
-end
-
 local told = {}
 
--- Tells what misleads about a model, once a process.
+-- Tells what misleads about a model, once a process; remarks are for doctor.
 local function warn(model)
   for _, note in ipairs(model.notes) do
-    if not told[note.text] and models.severity(note) ~= "remark" then
+    if not told[note.text] and note.severity ~= "remark" then
       util.warn("%s", note.text)
     end
     told[note.text] = true

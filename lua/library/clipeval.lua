@@ -84,7 +84,7 @@ local Model = {}
 
 ---What is worth telling about a checkpoint that opens all the same.
 ---@class clip.Note
----@field severity "warning"|"fault" faults only show in `clipeval doctor`: others do not open
+---@field severity "remark"|"warning"|"fault" faults only show in `clipeval doctor`: others do not open
 ---@field code string a constant name: "openai-names-gelu", "unused-tensors", ...
 ---@field text string one line that names the file
 
