@@ -106,7 +106,7 @@ static bool is_normalised_by(const ce_preprocess *p, const double mean[3],
     return true;
 }
 
-static void note_normalisation(const ce_config *c, const char *path, ce_notes *notes) {
+static void note_normalisation(const ce_config *c, const char *directory, ce_notes *notes) {
     static const double usual[][2][3] = {{CE_CLIP_MEAN, CE_CLIP_STD},
                                          {{0.5, 0.5, 0.5}, {0.5, 0.5, 0.5}},
                                          {{0, 0, 0}, {1, 1, 1}}};
@@ -120,8 +120,8 @@ static void note_normalisation(const ce_config *c, const char *path, ce_notes *n
                  known ? "imagenet-normalisation" : "unusual-normalisation",
                  "%s: mean %.4g %.4g %.4g and std %.4g %.4g %.4g (%s) are %s, not CLIP's "
                  "(0.4815 0.4578 0.4082, 0.2686 0.2613 0.2758)",
-                 path, p->mean[0], p->mean[1], p->mean[2], p->std[0], p->std[1], p->std[2],
-                 c->preprocess_source, known ? "ImageNet's" : "unusual");
+                 directory, p->mean[0], p->mean[1], p->mean[2], p->std[0], p->std[1],
+                 p->std[2], c->preprocess_source, known ? "ImageNet's" : "unusual");
 }
 
 int ce_config_read(ce_config *out, const ce_checkpoint *files, const ce_weights *weights,
@@ -141,6 +141,6 @@ int ce_config_read(ce_config *out, const ce_checkpoint *files, const ce_weights 
         return result;
     if (open_clip)
         note_openai_weights(out, weights, notes);
-    note_normalisation(out, path, notes);
+    note_normalisation(out, files->directory, notes);
     return CE_OK;
 }
