@@ -4,7 +4,8 @@
 
 Needs torch, torchvision, transformers, open_clip_torch, sentencepiece and protobuf; nothing
 in the build does. Made with torch 2.13, transformers 5.23, open_clip 3.3, sentencepiece 0.2.3.
-The weights are random, and no tensor is at its default."""
+The weights are random, and no tensor is at its default. The same versions give the same bytes,
+but for the legacy pytorch_model.bin, whose storages are named by their addresses in memory."""
 import copy, gzip, json, os, shutil, sys, tempfile, zlib
 
 import numpy as np
@@ -21,7 +22,8 @@ from transformers.models.siglip.image_processing_pil_siglip import SiglipImagePr
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 IMAGES = ["rgb-37x53.png", "grey.png"]
-TEXTS = ["", "a photo of a cat", "It's 3 DOGS, isn't it?", "caf\u00e9 \uff21\uff22 \u4e00\u53ea\u732b\U0001f431", "one two three " * 20]
+TEXTS = ["", "a photo of a cat", "It's 3 DOGS, isn't it?",
+         "caf\u00e9 \uff21\uff22 \u4e00\u53ea\u732b\U0001f431", "one two three " * 20]
 VOCABULARY = """[PAD] [UNK] [CLS] [SEP] [MASK] ! ' , . ? ##a ##e ##s ##t a b c d e f g h i k n o p r s t u
 cat dog dogs photo of it is one two three 3 ##n ##af ##fe un \u4e00 \u53ea \u732b \u72d7 \u5f20""".split()
 
@@ -67,13 +69,15 @@ def expect(folder, library, model, ids, pixels, encode_text, encode_image, **cas
             results[dtype] = {"text_embeds": encode_text(m, ids), "image_embeds": encode_image(m, pixels.to(dtype))}
     exact, observed, tolerance = results[torch.float64], {}, {}
     for key, value in exact.items():
-        rms, worst = value.pow(2).mean().sqrt().item(), (results[torch.float32][key] - value).abs().max().item()
+        rms = value.pow(2).mean().sqrt().item()
+        worst = (results[torch.float32][key] - value).abs().max().item()
         observed[key] = {"max_abs": float(f"{worst:.3e}"), "rms_of_values": float(f"{rms:.4g}")}
         tolerance[key] = {"max_abs": float(f"{max(20 * worst, 2e-5 * rms):.1e}")}
     save_file({"input_ids": ids.contiguous(), "pixel_values": pixels.contiguous(),
                **{k: v.float().contiguous() for k, v in exact.items()}}, f"{folder}/expected.safetensors")
     write_json(f"{folder}/cases.json", {
-        "model": os.path.basename(folder), "library": f"{library}, torch {torch.__version__}", "texts": TEXTS, "images": IMAGES[:len(pixels)],
+        "model": os.path.basename(folder), "library": f"{library}, torch {torch.__version__}",
+        "texts": TEXTS, "images": IMAGES[:len(pixels)],
         "context_length": ids.shape[1], "logit_scale_exp": model.logit_scale.double().exp().item(), **cases,
         "observed_fp32_vs_fp64": observed, "suggested_tolerance": tolerance})
 
@@ -99,7 +103,8 @@ def write_bpe(folder, count):
     """vocab.json and merges.txt of CLIP's first merges; returns the size of the vocabulary."""
     first = merges()[:count]
     letters = list(open_clip.tokenizer.bytes_to_unicode().values())
-    tokens = letters + [x + "</w>" for x in letters] + ["".join(m.split()) for m in first] + ["<|startoftext|>", "<|endoftext|>"]
+    tokens = letters + [x + "</w>" for x in letters] + ["".join(m.split()) for m in first]
+    tokens += ["<|startoftext|>", "<|endoftext|>"]
     with open(f"{folder}/vocab.json", "w", encoding="utf-8") as f:
         json.dump({t: i for i, t in enumerate(tokens)}, f, ensure_ascii=False)
     with open(f"{folder}/merges.txt", "w", encoding="utf-8") as f:
@@ -123,10 +128,11 @@ def train_pieces(folder):
             f.write("FF21\t41\nFF22\t42\nFB01\t66 69\nA0\t20\n")
         words = [m.replace(" ", "")[:-4] for m in merges()[:4000] if m.endswith("</w>") and len(m) > 8]
         with open("corpus", "w") as f:
-            f.write("\n".join(f"a photo of the {a} and {i} {b}" for i, (a, b) in enumerate(zip(words, words[::-1]))))
+            for i, (a, b) in enumerate(zip(words, words[::-1])):
+                f.write(f"a photo of the {a} and {i} {b}\n")
         sentencepiece.SentencePieceTrainer.train(
-            input="corpus", model_prefix="spiece", vocab_size=100, model_type="unigram", normalization_rule_tsv="rules",
-            pad_id=0, eos_id=1, unk_id=2, bos_id=-1, num_threads=1, minloglevel=2)
+            input="corpus", model_prefix="spiece", vocab_size=100, model_type="unigram",
+            normalization_rule_tsv="rules", pad_id=0, eos_id=1, unk_id=2, bos_id=-1, num_threads=1, minloglevel=2)
         os.chdir(here)
         shutil.copy(f"{d}/spiece.model", f"{folder}/spiece.model")
 
@@ -135,9 +141,11 @@ def pieces_as_json(folder):
     """The same tokenizer as tokenizer.json, and no spiece.model."""
     from sentencepiece import sentencepiece_model_pb2
     proto = sentencepiece_model_pb2.ModelProto.FromString(open(f"{folder}/spiece.model", "rb").read())
-    t = tokenizers.Tokenizer(tokenizers.models.Unigram([(p.piece, p.score) for p in proto.pieces], proto.trainer_spec.unk_id, False))
+    vocabulary = [(p.piece, p.score) for p in proto.pieces]
+    t = tokenizers.Tokenizer(tokenizers.models.Unigram(vocabulary, proto.trainer_spec.unk_id, False))
     n = tokenizers.normalizers
-    t.normalizer = n.Sequence([n.Lowercase(), n.Replace(tokenizers.Regex(r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~]"), ""),
+    marks = tokenizers.Regex(r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~]")
+    t.normalizer = n.Sequence([n.Lowercase(), n.Replace(marks, ""),
                                n.Replace(tokenizers.Regex(r"\s+"), " "), n.Strip(),
                                n.Precompiled(proto.normalizer_spec.precompiled_charsmap)])
     t.pre_tokenizer = tokenizers.pre_tokenizers.Metaspace(replacement="\u2581", prepend_scheme="always")
@@ -145,7 +153,9 @@ def pieces_as_json(folder):
     t.add_special_tokens(["<pad>", "</s>", "<unk>"])
     t.save(f"{folder}/tokenizer.json")
     os.remove(f"{folder}/spiece.model")
-    write_json(f"{folder}/tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "</s>", "pad_token": "</s>", "unk_token": "<unk>", "model_max_length": 16})
+    write_json(f"{folder}/tokenizer_config.json", {
+        "tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "</s>", "pad_token": "</s>",
+        "unk_token": "<unk>", "model_max_length": 16})
     return transformers.PreTrainedTokenizerFast.from_pretrained(folder)
 
 
@@ -161,7 +171,8 @@ def expect_transformers(folder, model, tokenizer, processor, context, **cases):
     masked = {} if isinstance(model, transformers.SiglipModel) else {"attention_mask": mask}
     pixels = torch.as_tensor(np.stack(processor(pictures(), return_tensors="np")["pixel_values"])).float()
     expect(folder, f"transformers {transformers.__version__}", model, ids, pixels,
-           lambda m, i: features(m.get_text_features(input_ids=i, **masked)), lambda m, p: features(m.get_image_features(pixel_values=p)), **cases)
+           lambda m, i: features(m.get_text_features(input_ids=i, **masked)),
+           lambda m, p: features(m.get_image_features(pixel_values=p)), **cases)
 
 
 def clip(folder, name):
@@ -169,8 +180,10 @@ def clip(folder, name):
     vocabulary = write_bpe(folder, 20)
     tower = dict(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=20, hidden_act="quick_gelu")
     config = transformers.CLIPConfig(
-        text_config=dict(tower, vocab_size=vocabulary, max_position_embeddings=context, bos_token_id=vocabulary - 2, eos_token_id=vocabulary - 1),
-        vision_config=dict(tower, hidden_size=12, num_attention_heads=3, image_size=size, patch_size=5), projection_dim=10)
+        text_config=dict(tower, vocab_size=vocabulary, max_position_embeddings=context,
+                         bos_token_id=vocabulary - 2, eos_token_id=vocabulary - 1),
+        vision_config=dict(tower, hidden_size=12, num_attention_heads=3, image_size=size, patch_size=5),
+        projection_dim=10)
     model = randomise(transformers.CLIPModel(config), name)
     processor = CLIPImageProcessorPil(size={"shortest_edge": size}, crop_size={"height": size, "width": size})
     processor.save_pretrained(folder)
@@ -189,9 +202,12 @@ def chinese_clip(folder, name):
     with open(f"{folder}/vocab.txt", "w", encoding="utf-8") as f:
         f.write("\n".join(VOCABULARY) + "\n")
     config = transformers.ChineseCLIPConfig(
-        text_config=dict(vocab_size=len(VOCABULARY), hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=28, max_position_embeddings=context,
+        text_config=dict(vocab_size=len(VOCABULARY), hidden_size=8, num_hidden_layers=2, num_attention_heads=2,
+                         intermediate_size=28, max_position_embeddings=context,
                          hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0),
-        vision_config=dict(hidden_size=12, num_hidden_layers=1, num_attention_heads=3, intermediate_size=24, image_size=size, patch_size=6), projection_dim=10)
+        vision_config=dict(hidden_size=12, num_hidden_layers=1, num_attention_heads=3, intermediate_size=24,
+                           image_size=size, patch_size=6),
+        projection_dim=10)
     model = randomise(transformers.ChineseCLIPModel(config), name)
     model.save_pretrained(folder)
     tokenizer = transformers.BertTokenizer(vocab={t: i for i, t in enumerate(VOCABULARY)}, model_max_length=context)
@@ -207,14 +223,16 @@ def siglip(folder, name):
     train_pieces(folder)
     tower = dict(num_hidden_layers=1, intermediate_size=20)
     config = transformers.SiglipConfig(
-        text_config=dict(tower, vocab_size=100, hidden_size=8, num_attention_heads=2, max_position_embeddings=context, projection_size=12, bos_token_id=None, eos_token_id=1, pad_token_id=1),
+        text_config=dict(tower, vocab_size=100, hidden_size=8, num_attention_heads=2,
+                         max_position_embeddings=context, projection_size=12, bos_token_id=None, eos_token_id=1, pad_token_id=1),
         vision_config=dict(tower, hidden_size=12, num_attention_heads=3, image_size=size, patch_size=6))
     model = randomise(transformers.SiglipModel(config), name)
     model.save_pretrained(folder)
     if "json" in name:
         tokenizer = pieces_as_json(folder)
     else:
-        tokenizer = transformers.SiglipTokenizer(f"{folder}/spiece.model", model_max_length=context, model_input_names=["input_ids"])
+        tokenizer = transformers.SiglipTokenizer(f"{folder}/spiece.model", model_max_length=context,
+                                                 model_input_names=["input_ids"])
         tokenizer.save_pretrained(folder)
     processor = SiglipImageProcessorPil(size={"height": size, "width": size})
     processor.save_pretrained(folder)
@@ -234,11 +252,14 @@ def open_clip_model(folder, name):
     text = dict(context_length=16, vocab_size=vocabulary, width=8, heads=2, layers=1)
     preprocess = dict(mean=[0.5, 0.4, 0.45], std=[0.3, 0.25, 0.2], interpolation="bilinear", resize_mode="squash")
     if "rn" in name:
-        config = dict(embed_dim=10, vision_cfg=dict(image_size=32, layers=[1, 1, 2, 1], width=2, head_width=32, patch_size=None), text_cfg=text)
+        vision = dict(image_size=32, layers=[1, 1, 2, 1], width=2, head_width=32, patch_size=None)
+        config = dict(embed_dim=10, vision_cfg=vision, text_cfg=text)
     else:  # as many options as go together
-        vision = dict(image_size=[12, 18], layers=2, width=12, head_width=6, patch_size=6, mlp_ratio=2.5, no_ln_pre=True, ls_init_value=0.1,
-                      final_ln_after_pool=True, pool_type="avg", norm_kwargs={"eps": 1e-3}, act_kwargs={"approximate": "tanh"})
-        text.update(mlp_ratio=2.5, ls_init_value=0.1, no_causal_mask=True, pool_type="last", proj_bias=True, norm_kwargs={"eps": 1e-4}, act_kwargs={"approximate": "tanh"})
+        vision = dict(image_size=[12, 18], layers=2, width=12, head_width=6, patch_size=6, mlp_ratio=2.5, no_ln_pre=True,
+                      ls_init_value=0.1, final_ln_after_pool=True, pool_type="avg",
+                      norm_kwargs={"eps": 1e-3}, act_kwargs={"approximate": "tanh"})
+        text.update(mlp_ratio=2.5, ls_init_value=0.1, no_causal_mask=True, pool_type="last", proj_bias=True,
+                    norm_kwargs={"eps": 1e-4}, act_kwargs={"approximate": "tanh"})
         config = dict(embed_dim=10, vision_cfg=vision, text_cfg=text, custom_text=True, init_logit_bias=-10)
     write_json(f"{folder}/open_clip_config.json", {"model_cfg": config, "preprocess_cfg": preprocess})
     kind = open_clip.CustomTextCLIP if config.get("custom_text") else open_clip.CLIP
@@ -256,7 +277,9 @@ def open_clip_model(folder, name):
 def openai(folder, name):
     """A TorchScript archive with the names and types of the published ones."""
     size, context, vocabulary = 12, 12, write_bpe(folder, 0)
-    model = open_clip.CLIP(24, dict(image_size=size, layers=1, width=64, patch_size=4), dict(context_length=context, vocab_size=vocabulary, width=64, heads=1, layers=1), quick_gelu=True, cast_dtype=torch.float16)
+    model = open_clip.CLIP(24, dict(image_size=size, layers=1, width=64, patch_size=4),
+                           dict(context_length=context, vocab_size=vocabulary, width=64, heads=1, layers=1),
+                           quick_gelu=True, cast_dtype=torch.float16)
     open_clip.model.convert_weights_to_fp16(randomise(model, name))
     model.token_embedding.half()  # the published have it in fp32
     mask = model.attn_mask
@@ -266,8 +289,9 @@ def openai(folder, name):
         model.register_buffer(key, torch.tensor(value))
     ids, image = torch.full((2, context), vocabulary - 1), torch.zeros(2, 3, size, size).half()
     archive = f"{folder}/{name}.pt"
+    inputs = {"forward": (image, ids), "encode_image": image, "encode_text": ids}
     with torch.no_grad():
-        torch.jit.save(torch.jit.trace_module(model, {"forward": (image, ids), "encode_image": image, "encode_text": ids}, check_trace=False), archive)
+        torch.jit.save(torch.jit.trace_module(model, inputs, check_trace=False), archive)
     drop_debug_records(archive)
     state = torch.jit.load(archive).state_dict()
     model = open_clip.model.build_model_from_openai_state_dict(state, cast_dtype=None).float()
@@ -277,7 +301,9 @@ def openai(folder, name):
 def drop_debug_records(path):
     """The positions in the source, which name files of this machine."""
     reader = torch._C.PyTorchFileReader(path)
-    records = {r: reader.get_record(r) for r in reader.get_all_records() if not r.endswith(".debug_pkl") and r not in ("version", "byteorder", ".data/serialization_id")}
+    written_anew = ("version", "byteorder", ".data/serialization_id")
+    records = {r: reader.get_record(r) for r in reader.get_all_records()
+               if not r.endswith(".debug_pkl") and r not in written_anew}
     del reader
     writer = torch._C.PyTorchFileWriter(path)
     for name, data in records.items():
@@ -285,8 +311,10 @@ def drop_debug_records(path):
     writer.write_end_of_file()
 
 
-MODELS = {"tiny-clip-bin": clip, "tiny-clip-bin-legacy": clip, "tiny-clip-sharded": clip, "tiny-chinese-clip": chinese_clip, "tiny-siglip": siglip,
-          "tiny-siglip-json": siglip, "tiny-openclip-options": open_clip_model, "tiny-openclip-rn": open_clip_model, "tiny-openai-vit": openai}
+MODELS = {
+    "tiny-clip-bin": clip, "tiny-clip-bin-legacy": clip, "tiny-clip-sharded": clip,
+    "tiny-chinese-clip": chinese_clip, "tiny-siglip": siglip, "tiny-siglip-json": siglip,
+    "tiny-openclip-options": open_clip_model, "tiny-openclip-rn": open_clip_model, "tiny-openai-vit": openai}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or MODELS:
