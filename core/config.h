@@ -61,6 +61,7 @@ typedef struct ce_vision_config {
 typedef struct ce_text_config {
     ce_text_kind kind;
     int context, vocab_size;
+    int positions; /* rows of the position table; context, but for BERT */
     int width, heads, layers, hidden;
     ce_activation activation;
     double eps;

@@ -213,6 +213,11 @@ static int read_text(reader *r, ce_config *out, const json_t *root) {
     *t = r->family->text;
     open_part(r, root, "text_config", "text_config_dict");
     read_int(r, "max_position_embeddings", &t->context, 2, CE_MAX_CONTEXT);
+    t->positions = t->context;
+    /* What Chinese-CLIP was trained with, and where its own cn_clip.tokenize cuts a text;
+     * no file of a checkpoint says it. */
+    if (t->kind == CE_TEXT_BERT && t->context > 52)
+        t->context = 52;
     read_int(r, "vocab_size", &t->vocab_size, 2, CE_MAX_VOCAB);
     read_int(r, "hidden_size", &t->width, 1, CE_MAX_WIDTH);
     read_int(r, "num_attention_heads", &t->heads, 1, CE_MAX_WIDTH);

@@ -18,9 +18,9 @@ enum { BATCH_ROWS = 480 };
 
 typedef struct bert {
     ce_text_tower base;
-    size_t context;
-    float *positions; /* [context, width], with the first segment's embedding added */
-    float *words;     /* [vocab_size, width] */
+    size_t context, rows; /* tokens of a text; rows of the position table */
+    float *positions;     /* [rows, width], with the first segment's embedding added */
+    float *words;         /* [vocab_size, width] */
     ce_norm norm;
     ce_transformer transformer;
     ce_linear projection;
@@ -65,7 +65,7 @@ static int add_segment(bert *b, ce_weights *w, size_t types, ce_error *err) {
     float *segments = NULL;
     int result = ce_weights_take_floats(
         w, &segments, "text_model.embeddings.token_type_embeddings.weight", 2, shape, err);
-    for (size_t i = 0; result == CE_OK && i < b->context * width; i++)
+    for (size_t i = 0; result == CE_OK && i < b->rows * width; i++)
         b->positions[i] += segments[i % width];
     free(segments);
     return result;
@@ -75,7 +75,7 @@ static int load(bert *b, const ce_config *config, ce_weights *w, ce_error *err) 
     static const char *const words = "text_model.embeddings.word_embeddings.weight";
     size_t width = b->transformer.width, d = (size_t)config->embed_dim;
     size_t word_shape[] = {(size_t)config->text.vocab_size, width};
-    size_t position_shape[] = {b->context, width};
+    size_t position_shape[] = {b->rows, width};
     int result = ce_weights_take_floats(w, &b->words, words, 2, word_shape, err);
     if (result == CE_OK) {
         ce_tensor_release(ce_weights_find(w, words));
@@ -104,6 +104,7 @@ int ce_text_bert_open(ce_text_tower **out, const ce_config *config, ce_weights *
     if (!b)
         return ce_fail(err, CE_ENOMEM, "out of memory");
     b->context = (size_t)c->context;
+    b->rows = (size_t)c->positions;
     b->transformer = (ce_transformer){.width = (size_t)c->width,
                                       .heads = (size_t)c->heads,
                                       .hidden = (size_t)c->hidden,

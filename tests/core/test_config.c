@@ -367,7 +367,7 @@ static void reference_models_resolve(void **state) {
          CE_POOL_FIRST,
          CE_POOL_FIRST,
          0,
-         64,
+         52,
          1500,
          64,
          4,
@@ -838,7 +838,8 @@ static void hugging_face_defaults_are_the_library_s(void **state) {
     c = resolve(scratch_path("m"), NULL);
     assert_int_equal(note("activation-not-stated")->severity, CE_WARNING);
     assert_int_equal(c.text.kind, CE_TEXT_BERT);
-    assert_int_equal(c.text.context, 512);
+    assert_int_equal(c.text.context, 52);
+    assert_int_equal(c.text.positions, 512);
     assert_int_equal(c.text.vocab_size, 30522);
     assert_int_equal(c.text.activation, CE_GELU);
     assert_int_equal(c.vision.activation, CE_QUICK_GELU);
