@@ -33,14 +33,19 @@ static bool ends_in(const char *text, const char *end) {
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-/* Whether the directory holds the regular file; its path into `out`. */
-static bool has(char out[PATH_MAX], const ce_checkpoint *c, const char *name) {
+/* Whether the directory holds the regular file; its path into `out`. A link that leads
+ * nowhere is noted: in the cache of the hub it is a download that was cut short. */
+static bool has(char out[PATH_MAX], ce_checkpoint *c, const char *name) {
     struct stat st;
     int n = snprintf(out, PATH_MAX, "%s/%s", c->directory, name);
-    return n < PATH_MAX && stat(out, &st) == 0 && S_ISREG(st.st_mode);
+    if (n < PATH_MAX && stat(out, &st) == 0)
+        return S_ISREG(st.st_mode);
+    if (n < PATH_MAX && !*c->dangling && lstat(out, &st) == 0)
+        strcpy(c->dangling, out);
+    return false;
 }
 
-static bool has_any(char out[PATH_MAX], const ce_checkpoint *c, const char *const *names) {
+static bool has_any(char out[PATH_MAX], ce_checkpoint *c, const char *const *names) {
     for (size_t i = 0; names[i]; i++)
         if (has(out, c, names[i]))
             return true;
@@ -67,18 +72,26 @@ static int set_arch(ce_checkpoint *c, const char *arch, ce_error *err) {
 
 /* Whether the file may be weights whose name nobody agreed on. */
 static bool is_candidate(const char *name) {
-    return name[0] != '.' && (ends_in(name, ".pt") || ends_in(name, ".pth") ||
-                              ends_in(name, ".bin") || ends_in(name, ".safetensors"));
+    static const char *const of_training[] = {"training_args.bin", "optimizer.pt",
+                                              "optimizer.bin",     "scheduler.pt",
+                                              "scaler.pt",         "rng_state.pth"};
+    for (size_t i = 0; i < sizeof of_training / sizeof *of_training; i++)
+        if (strcmp(name, of_training[i]) == 0)
+            return false;
+    return name[0] != '.' &&
+           (ends_in(name, ".pt") || ends_in(name, ".pth") || ends_in(name, ".ckpt") ||
+            ends_in(name, ".bin") || ends_in(name, ".safetensors"));
 }
 
 /* Every CLIP has a temperature; optimiser states and other tensors have none. */
-static bool is_clip(const char *path) {
+static int is_clip(bool *out, const char *path, ce_error *err) {
     ce_weights *w;
-    if (ce_weights_open(&w, path, NULL) < 0)
-        return false;
-    bool found = ce_weights_find(w, "logit_scale") != NULL;
+    int result = ce_weights_open(&w, path, err);
+    if (result < 0)
+        return result;
+    *out = ce_weights_find(w, "logit_scale") != NULL;
     ce_weights_free(w);
-    return found;
+    return CE_OK;
 }
 
 typedef struct candidates {
@@ -96,7 +109,7 @@ static void add_candidate(candidates *found, const char *name, const char *path)
 }
 
 /* The weights files that could be meant; with `clips_only` those that hold a CLIP. */
-static int list_candidates(candidates *found, const ce_checkpoint *c, bool clips_only,
+static int list_candidates(candidates *found, ce_checkpoint *c, bool clips_only,
                            ce_error *err) {
     ce_listing listing;
     char path[PATH_MAX];
@@ -104,12 +117,15 @@ static int list_candidates(candidates *found, const ce_checkpoint *c, bool clips
     int result = ce_list_directory(&listing, c->directory, err);
     if (result < 0)
         return result;
-    for (size_t i = 0; i < listing.count; i++)
-        if (is_candidate(listing.names[i]) && has(path, c, listing.names[i]) &&
-            (!clips_only || is_clip(path)))
+    for (size_t i = 0; i < listing.count && result == CE_OK; i++) {
+        bool fits = is_candidate(listing.names[i]) && has(path, c, listing.names[i]);
+        if (fits && clips_only)
+            result = is_clip(&fits, path, err);
+        if (result == CE_OK && fits)
             add_candidate(found, listing.names[i], path);
+    }
     ce_listing_free(&listing);
-    return CE_OK;
+    return result;
 }
 
 /* The one file in the directory that can be meant. */
@@ -132,7 +148,7 @@ static int find_candidate(ce_checkpoint *c, ce_error *err) {
 }
 
 /* A directory with a configuration in it, but without the weights to it. */
-static int no_weights(const ce_checkpoint *c, const char *config, ce_error *err) {
+static int no_weights(ce_checkpoint *c, const char *config, ce_error *err) {
     static const char *const others[] = {"tf_model.h5", "flax_model.msgpack", "model.onnx"};
     char path[PATH_MAX];
     candidates found;
@@ -142,7 +158,13 @@ static int no_weights(const ce_checkpoint *c, const char *config, ce_error *err)
                            "%s: no model.safetensors and no pytorch_model.bin, and %s, "
                            "which is there, is not implemented",
                            c->directory, others[i]);
-    if (list_candidates(&found, c, false, NULL) == CE_OK && found.count)
+    bool listed = list_candidates(&found, c, false, NULL) == CE_OK && found.count;
+    if (listed && strstr(found.names, "-00001-of-"))
+        return ce_fail(err, CE_EFORMAT,
+                       "%s: holds shards (%s) without their index, "
+                       "model.safetensors.index.json or pytorch_model.bin.index.json",
+                       c->directory, found.names);
+    if (listed)
         return ce_fail(err, CE_EFORMAT,
                        "%s: no model.safetensors and no pytorch_model.bin; if one of those "
                        "that are there is meant, name it (%s)",
@@ -162,10 +184,11 @@ static int no_model(const ce_checkpoint *c, ce_error *err) {
                        "%s: an entry of the Hugging Face cache; the model is one of the "
                        "directories in its snapshots/",
                        c->directory);
-    return ce_fail(err, CE_EFORMAT,
-                   "%s: no model: no config.json (Hugging Face), no open_clip_config.json "
-                   "(open_clip) and no weights file (*.pt, *.pth, *.bin, *.safetensors)",
-                   c->directory);
+    return ce_fail(
+        err, CE_EFORMAT,
+        "%s: no model: no config.json (Hugging Face), no open_clip_config.json "
+        "(open_clip) and no weights file (*.pt, *.pth, *.ckpt, *.bin, *.safetensors)",
+        c->directory);
 }
 
 /* A directory whose architecture is given; how pictures are prepared, its own file says. */
@@ -272,5 +295,10 @@ int ce_checkpoint_find(ce_checkpoint *out, const char *path, const char *arch,
     while (n > 1 && path[n - 1] == '/')
         n--;
     snprintf(out->directory, sizeof out->directory, "%.*s", (int)n, path);
-    return find_in_directory(out, arch, err);
+    result = find_in_directory(out, arch, err);
+    return *out->dangling
+               ? ce_fail(err, CE_EIO,
+                         "%s: a link that leads nowhere (an interrupted download?)",
+                         out->dangling)
+               : result;
 }

@@ -23,12 +23,14 @@ typedef struct ce_checkpoint {
     char weights[PATH_MAX];   /* the file, or the index of its shards */
     char config[PATH_MAX];    /* config.json, open_clip_config.json; "": none */
     char arch[64];            /* the architecture's name, where one was given; "": none */
+    char dangling[PATH_MAX];  /* a link among what was looked for that leads nowhere; "" */
 } ce_checkpoint;
 
 /* `path` is a directory or a weights file; `arch` names one of open_clip's architectures
  * ("ViT-B-32"), "openai", or is a path of a model configuration (*.json); NULL: the
  * checkpoint says it. Of a directory with open_clip_config.json a named architecture
- * replaces model_cfg only, and the recipe for pictures stays. CE_EIO: nothing there;
+ * replaces model_cfg only, and the recipe for pictures stays. CE_EIO: nothing there, or a link that
+ * leads nowhere;
  * CE_EFORMAT: no model, or nothing that says which architecture it is (the message says
  * what would). */
 int ce_checkpoint_find(ce_checkpoint *out, const char *path, const char *arch,

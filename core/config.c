@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 const char *ce_activation_name(ce_activation a) {
     static const char *const names[] = {"none", "relu", "quick_gelu", "gelu", "gelu_tanh"};
@@ -124,15 +125,53 @@ static void note_normalisation(const ce_config *c, const char *directory, ce_not
                  p->std[2], c->preprocess_source, known ? "ImageNet's" : "unusual");
 }
 
+static bool holds(const ce_checkpoint *files, const char *name) {
+    char path[PATH_MAX + 64];
+    snprintf(path, sizeof path, "%s/%s", files->directory, name);
+    return access(path, F_OK) == 0;
+}
+
+/* What lies beside the files that were chosen, and was not. */
+static void note_choice(const ce_checkpoint *files, ce_notes *notes) {
+    char own[PATH_MAX + 64];
+    snprintf(own, sizeof own, "%s/open_clip_config.json", files->directory);
+    bool is_own = strcmp(own, files->config) == 0;
+    if ((*files->arch || files->format == CE_FORMAT_OPEN_CLIP) && !is_own &&
+        access(own, F_OK) == 0)
+        ce_notes_add(notes, CE_WARNING, "arch-overrides",
+                     "%s says what the model is, and --arch %s is taken in its place", own,
+                     *files->arch ? files->arch : files->config);
+    if (is_own && holds(files, "config.json") &&
+        (holds(files, "model.safetensors") || holds(files, "pytorch_model.bin")))
+        ce_notes_add(notes, CE_REMARK, "two-formats",
+                     "%s: open_clip's files are taken; Hugging Face's lie there too",
+                     files->directory);
+}
+
+/* An architecture is of no use to weights that transformers has named. */
+static int check_names(const ce_checkpoint *files, const ce_weights *w, ce_error *err) {
+    if (files->format == CE_FORMAT_HUGGING_FACE ||
+        !ce_weights_find(w, "vision_model.embeddings.patch_embedding.weight"))
+        return CE_OK;
+    return ce_fail(err, CE_EFORMAT,
+                   "%s: its tensors are named as transformers names them: the config.json "
+                   "that belongs beside it says what it is%s%s",
+                   files->weights, *files->arch ? "; leave out --arch " : "", files->arch);
+}
+
 int ce_config_read(ce_config *out, const ce_checkpoint *files, const ce_weights *weights,
                    ce_notes *notes, ce_error *err) {
     const bool open_clip = files->format == CE_FORMAT_OPEN_CLIP;
     const char *path = *files->config ? files->config : files->weights;
     *out = (ce_config){0};
-    int result = files->format == CE_FORMAT_HUGGING_FACE
-                     ? ce_config_read_hugging_face(out, files, notes, err)
-                 : open_clip ? ce_config_read_open_clip(out, files, notes, err)
-                             : ce_config_read_openai(out, files, weights, notes, err);
+    int result = check_names(files, weights, err);
+    if (result < 0)
+        return result;
+    note_choice(files, notes);
+    result = files->format == CE_FORMAT_HUGGING_FACE
+                 ? ce_config_read_hugging_face(out, files, notes, err)
+             : open_clip ? ce_config_read_open_clip(out, files, notes, err)
+                         : ce_config_read_openai(out, files, weights, notes, err);
     if (result == CE_OK)
         result = check_sizes(out, path, err);
     if (result == CE_OK && open_clip)

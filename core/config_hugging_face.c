@@ -122,7 +122,8 @@ static void note_silence(reader *r, ce_activation assumed) {
         ce_notes_add(
             r->notes, CE_FAULT, "activation-not-stated",
             "%s: %s.hidden_act is missing: the activation decides the figures, so state "
-            "\"quick_gelu\" (OpenAI's weights) or \"gelu\"",
+            "it there or with --activation: \"quick_gelu\" (OpenAI's weights, and "
+            "transformers' default) or \"gelu\"",
             r->name, r->part);
     else if (r->family->activation == SILENCE_WARNS)
         ce_notes_add(r->notes, CE_WARNING, "activation-not-stated",

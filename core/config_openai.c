@@ -46,11 +46,6 @@ const char *ce_config_openai_marks(const ce_weights *w, bool *certain) {
 
 static int no_marks(const ce_weights *w, ce_error *err) {
     const char *path = ce_weights_path(w);
-    if (ce_weights_find(w, "vision_model.embeddings.patch_embedding.weight"))
-        return ce_fail(err, CE_EFORMAT,
-                       "%s: its tensors are named as transformers names them, so a "
-                       "config.json must lie beside it",
-                       path);
     if (ce_weights_find(w, "visual.conv1.weight") ||
         ce_weights_find(w, "visual.trunk.patch_embed.proj.weight"))
         return ce_fail(
@@ -79,8 +74,10 @@ static int read_side(const ce_weights *w, const char *name, int rank, int side, 
                        ce_weights_path(w), name, t->rank, rank);
     size_t n = t->shape[side];
     if (n < (size_t)min || n > (size_t)max)
-        return ce_fail(err, CE_EFORMAT, "%s: tensor %s: a size of %zu is absurd",
-                       ce_weights_path(w), name, n);
+        return ce_fail(
+            err, CE_EFORMAT,
+            "%s: tensor %s has a side of %zu, where an OpenAI CLIP has %d to %d",
+                       ce_weights_path(w), name, n, min, max);
     *out = (int)n;
     return CE_OK;
 }

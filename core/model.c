@@ -237,6 +237,40 @@ static void fill_info(ce_model *m) {
     m->info.preprocess = c->preprocess;
 }
 
+/* The activation that the user states where the checkpoint does not. */
+static int state_activation(ce_model *m, const char *name, ce_error *err) {
+    static const ce_activation known[] = {CE_QUICK_GELU, CE_GELU, CE_GELU_TANH};
+    ce_config *c = &m->config;
+    size_t i = 0;
+    while (i < 3 && strcmp(name, ce_activation_name(known[i])) != 0)
+        i++;
+    if (i == 3)
+        return ce_fail(err, CE_EINVAL,
+                       "no activation \"%.40s\" (there are quick_gelu, gelu and gelu_tanh)",
+                       name);
+    if (ce_notes_drop(&m->notes, "activation-not-stated") == 0) {
+        if (c->text.activation == known[i])
+            return CE_OK;
+        return ce_fail(err, CE_EINVAL,
+                       "%s: its activation is stated, as %s (%s): \"%s\" contradicts that",
+                       m->path, ce_activation_name(c->text.activation),
+                       c->activation_source, name);
+    }
+    c->text.activation = c->vision.activation = known[i];
+    snprintf(c->activation_source, sizeof c->activation_source, "--activation");
+    return CE_OK;
+}
+
+/* A tensor is not what the architecture needs: says whose architecture. */
+static void explain_mismatch(const ce_model *m, ce_error *err) {
+    char fault[sizeof err->message];
+    if (!err)
+        return;
+    memcpy(fault, err->message, sizeof fault);
+    ce_fail(err, CE_EFORMAT, "%s (the architecture is that of %s)", fault,
+            m->config.architecture_source);
+}
+
 static int check_notes(const ce_model *m, ce_error *err) {
     for (size_t i = 0; i < m->notes.count; i++)
         if (m->notes.at[i].severity == CE_FAULT)
@@ -250,10 +284,12 @@ static int open_model(ce_model *m, const ce_model_options *options, ce_error *er
         result = ce_weights_open(&m->weights, m->files.weights, err);
     if (result == CE_OK)
         result = ce_config_read(&m->config, &m->files, m->weights, &m->notes, err);
+    if (result == CE_OK && options->activation)
+        result = state_activation(m, options->activation, err);
     if (result == CE_OK)
         result = load_logits(m, err);
-    if (result == CE_OK)
-        result = check_towers(m, err);
+    if (result == CE_OK && (result = check_towers(m, err)) == CE_EFORMAT)
+        explain_mismatch(m, err);
     if (result == CE_OK && !options->diagnose)
         result = check_notes(m, err);
     if (result == CE_OK)

@@ -53,9 +53,11 @@ typedef struct ce_model_info {
 } ce_model_info;
 
 typedef struct ce_model_options {
-    const char *name; /* for reports; NULL: the path's last part */
-    const char *arch; /* see ce_checkpoint_find; NULL: the checkpoint says it */
-    bool diagnose;    /* open where only notes of CE_FAULT stand against it */
+    const char *name;       /* for reports; NULL: the path's last part */
+    const char *arch;       /* see ce_checkpoint_find; NULL: the checkpoint says it */
+    const char *activation; /* "quick_gelu", "gelu", "gelu_tanh": for a checkpoint that does
+                               not state it; else CE_EINVAL where it says another. NULL */
+    bool diagnose;          /* open where only notes of CE_FAULT stand against it */
 } ce_model_options;
 
 /* Opens what ce_checkpoint_find (checkpoint.h) finds at `path`. Every tensor is checked

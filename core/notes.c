@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 void ce_notes_add(ce_notes *notes, ce_severity severity, const char *code,
                   const char *format, ...) {
@@ -20,6 +21,18 @@ void ce_notes_add(ce_notes *notes, ce_severity severity, const char *code,
         return;
     }
     notes->at[notes->count++] = (ce_note){severity, code, text};
+}
+
+size_t ce_notes_drop(ce_notes *notes, const char *code) {
+    size_t kept = 0, count = notes->count;
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(notes->at[i].code, code) == 0)
+            free(notes->at[i].text);
+        else
+            notes->at[kept++] = notes->at[i];
+    }
+    notes->count = kept;
+    return count - kept;
 }
 
 void ce_notes_free(ce_notes *notes) {

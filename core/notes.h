@@ -33,6 +33,8 @@ typedef struct ce_notes {
 
 void ce_notes_add(ce_notes *notes, ce_severity severity, const char *code,
                   const char *format, ...) __attribute__((format(printf, 4, 5)));
+/* Takes the notes with this code away; how many there were. */
+size_t ce_notes_drop(ce_notes *notes, const char *code);
 void ce_notes_free(ce_notes *notes);
 
 #endif

@@ -93,10 +93,23 @@ int ce_weights_sort(ce_weights *w, ce_error *err) {
     return CE_OK;
 }
 
-/* Training on several devices puts "module." before every name. */
+/* What wraps a model puts its own name before every tensor's: "module." (training on
+ * several devices), "model.", "_orig_mod.". The temperature, which every CLIP has, shows
+ * it. */
 static void drop_prefix(ce_weights *w) {
-    static const char prefix[] = "module.";
-    const size_t n = sizeof prefix - 1;
+    static const char mark[] = "logit_scale";
+    const char *prefix = "module.";
+    size_t n = strlen(prefix);
+    bool found = false;
+    for (size_t i = 0; i < w->count && !found; i++) {
+        const char *name = w->tensors[i].name, *end = name + strlen(name);
+        if ((size_t)(end - name) >= sizeof mark && end[-(ptrdiff_t)sizeof mark] == '.' &&
+            strcmp(end - (sizeof mark - 1), mark) == 0) {
+            found = true;
+            prefix = name;
+            n = (size_t)(end - name) - (sizeof mark - 1);
+        }
+    }
     for (size_t i = 0; i < w->count; i++)
         if (strncmp(w->tensors[i].name, prefix, n) != 0)
             return;

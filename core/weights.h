@@ -11,7 +11,8 @@
  *   PyTorch pickle    torch.save before 1.6, of the same
  *   TorchScript       torch.jit.save: every tensor of the tree of modules, by its path
  *
- * A pickle is never executed (pickle.h). "module." before every name is dropped.
+ * A pickle is never executed (pickle.h). What a wrapper put before every name ("module.",
+ * "model.") is dropped.
  *
  *     ce_weights *weights;
  *     ce_weights_open(&weights, "model/model.safetensors", &err);

@@ -32,7 +32,7 @@ static const char *text_option(lua_State *L, const char *key) {
     return lua_tostring(L, -1);
 }
 
-/* core.model(path[, {name =, arch =, diagnose =}]) -> model | nil, message */
+/* core.model(path[, {name =, arch =, activation =, diagnose =}]) -> model | nil, message */
 static int model_open(lua_State *L) {
     ce_error err;
     ce_model_options options = {0};
@@ -43,6 +43,7 @@ static int model_open(lua_State *L) {
         options.diagnose = lua_toboolean(L, -1);
         options.name = text_option(L, "name");
         options.arch = text_option(L, "arch");
+        options.activation = text_option(L, "activation");
     }
     box *b = lua_newuserdatauv(L, sizeof *b, 1);
     b->model = NULL;

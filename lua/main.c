@@ -58,8 +58,11 @@ static const option OPTIONS[] = {
      0, 0},
     {"arch", 0, RUN | ENCODE | DOCTOR, TEXT, "arch", "ARCH",
      "what the model is, where its file does not say: an architecture of\n"
-     "open_clip's (ViT-B-32), openai, or a configuration (*.json)",
+     "open_clip's (ViT-B-32, ViT-B-32-quickgelu), openai, or the path of a model\n"
+     "configuration of open_clip's (*.json)",
      0, 0},
+    {"activation", 0, RUN | ENCODE | DOCTOR, TEXT, "activation", "A",
+     "quick_gelu, gelu or gelu_tanh, where config.json does not state it", 0, 0},
     {"data", 0, RUN, TEXT, "data", "DIR", "where the dataset lies", 0, 0},
     {"out", 0, RUN, TEXT, "out", "DIR",
      "the run directory (default: runs/SCRIPT-MODEL-N); must not exist", 0, 0},

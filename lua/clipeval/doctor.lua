@@ -130,13 +130,14 @@ end
 
 local RANK = { fault = 1, warning = 2, remark = 3 }
 
-local function examine(name, place, arch)
+local function examine(name, place, options)
+  local arch = options.arch
   local about = core.about()
   local report = { clipeval = about.version, model = place.name or util.basename(place.path),
                    path = place.path, found = place.kind, arch = arch, findings = {},
                    engine = { precision = "fp32", kernels = about.engine, blas = about.blas } }
   report.commit = place.found and place.found.commit
-  local model, fault = models.open_at(place, arch, true)
+  local model, fault = models.open_at(place, options, true)
   local files = core.checkpoint(place.path, arch)
   if files then
     report.format, report.directory, report.config = files.format, files.directory, files.config
@@ -301,7 +302,7 @@ end
 return function(options)
   local place, fault = models.resolve(options[0])
   if not place then util.quit(3, "%s", fault) end
-  local report = examine(options[0], place, options.arch)
+  local report = examine(options[0], place, options)
   print(options.json and util.json(report) or screen(report))
   return report.wrong and 1 or 0
 end

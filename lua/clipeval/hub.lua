@@ -9,6 +9,7 @@ local hub = {}
 local FAMILIES = { clip = "CLIP", chinese_clip = "Chinese-CLIP", siglip = "SigLIP" }
 local SMALL = 1 << 20 -- bytes of a configuration
 local DEPTH = 6 -- of folders below refs/: a link may lead in circles
+local MANY = 200 -- refs that are looked at
 
 -- An empty variable is none: to the library it would be the current directory.
 local function environment(name)
@@ -64,8 +65,13 @@ local function folder_of(id)
   return ("%s/models--%s"):format(hub.directory(), (id:gsub("/", "--")))
 end
 
+-- A word as a shell takes it.
+local function word(text)
+  return text:find("^[%w._/-]+$") and text or "'" .. text:gsub("'", [['\'']]) .. "'"
+end
+
 local function command(id, revision)
-  return "hf download " .. id .. (revision and " --revision " .. revision or "")
+  return "hf download " .. id .. (revision and " --revision " .. word(revision) or "")
 end
 
 -- What gets a model, for a message.
@@ -99,6 +105,8 @@ end
 local function read_refs(folder, below, refs, depth)
   local names, is_directory = core.list(folder .. "/refs" .. below)
   for i, name in ipairs(names or {}) do
+    refs[0] = (refs[0] or 0) + 1
+    if refs[0] > MANY then return refs end
     if not is_directory[i] then
       local text = read(("%s/refs%s/%s"):format(folder, below, name), 256)
       if text then refs[(below .. "/" .. name):sub(2)] = text:match("^%s*(.-)%s*$") end
@@ -106,6 +114,12 @@ local function read_refs(folder, below, refs, depth)
       read_refs(folder, below .. "/" .. name, refs, depth + 1)
     end
   end
+  return refs
+end
+
+local function refs_of(folder)
+  local refs = read_refs(folder, "", {}, 1)
+  refs[0] = nil
   return refs
 end
 
@@ -122,7 +136,8 @@ local function by_prefix(prefix, commits)
 end
 
 local function no_revision(id, revision, folder, commits)
-  local there = util.keys(read_refs(folder, "", {}, 1))
+  local there = util.keys(refs_of(folder))
+  for i, name in ipairs(there) do there[i] = name:gsub("%c", "?") end
   for _, commit in ipairs(commits) do there[#there + 1] = commit:sub(1, 12) end
   return ("%s: no revision '%s' in %s (there are %s); %s"):format(id, revision, folder,
          #there > 0 and table.concat(there, ", ") or "none", hub.advice(id, revision))
@@ -257,7 +272,7 @@ function hub.models()
     id = id and id:gsub("%-%-", "/")
     local folder, ours = hub.directory() .. "/" .. name, false
     local _, commits = snapshots(folder)
-    local refs = #commits > 0 and read_refs(folder, "", {}, 1) or {}
+    local refs = #commits > 0 and refs_of(folder) or {}
     for _, commit in ipairs(id and is_id(id) and commits or {}) do
       local path = ("%s/snapshots/%s"):format(folder, commit)
       local kind = recognise(path)

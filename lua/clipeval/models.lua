@@ -7,7 +7,7 @@ local util = require "clipeval.util"
 
 local models = {}
 
-local OPTIONS = util.set { "arch" }
+local OPTIONS = util.set { "arch", "activation" }
 local DEFAULT = "pocket"
 
 local function embedded_path(name)
@@ -49,7 +49,10 @@ end
 -- or nil and a message. `name` is what reports call it, nil: the path's own last part.
 function models.resolve(name)
   name = name or DEFAULT
+  local url = name:match("^https?://huggingface%.co/([^?#]+)$")
+  if url then name = url:gsub("/+$", "") end
   local prefixed = name:match("^hf%-hub:(.*)$")
+  if not prefixed and not core.kind(name) then name = name:gsub("(.)/+$", "%1") end
   if not prefixed and core.kind(name) then
     local id, commit = hub.of_path(name)
     return { kind = "path", path = name, name = id and ("%s@%s"):format(id, commit:sub(1, 12)) }
@@ -66,9 +69,10 @@ function models.resolve(name)
 end
 
 -- Opens what `resolve` found; or nil and a message.
-function models.open_at(place, arch, diagnose)
-  local model, fault = core.model(place.path, { name = place.name, arch = arch,
-                                                diagnose = diagnose })
+function models.open_at(place, options, diagnose)
+  local model, fault = core.model(place.path, {
+    name = place.name, arch = options.arch, activation = options.activation,
+    diagnose = diagnose })
   if model then return model end
   return nil, place.found and hub.explain(place.found, fault) or fault
 end
@@ -85,13 +89,25 @@ local function warn(model)
   end
 end
 
--- `--arch` is about the model that `--model` names, and no other.
-local function choose_arch(name, options)
-  if options.arch then return options.arch end
-  local settings = session.settings
-  if not settings.arch or name == nil or name ~= settings.model then return nil end
-  session.arch_taken = true
-  return settings.arch
+-- `--arch` and `--activation` are about the model that `--model` names, and no other.
+local function choose(name, options)
+  local settings, chosen = session.settings, {}
+  for key in pairs(OPTIONS) do
+    chosen[key] = options[key]
+    if not chosen[key] and settings[key] and name ~= nil and name == settings.model then
+      session.taken[key] = true
+      chosen[key] = settings[key]
+    end
+  end
+  return chosen
+end
+
+-- Two architectures make two models of one file: reports must tell them apart.
+local function name_with(place, options)
+  local given = options.arch or options.activation
+  if given then
+    place.name = ("%s (%s)"):format(place.name or util.basename(place.path), given)
+  end
 end
 
 function models.open(name, options)
@@ -99,10 +115,13 @@ function models.open(name, options)
   options = options or {}
   util.check_fields(options, OPTIONS, "model: options")
   util.path(options.arch, "model: arch")
+  util.path(options.activation, "model: activation")
   local place, fault = models.resolve(name)
   if not place then util.fail("%s", fault) end
+  options = choose(name, options)
+  name_with(place, options)
   local model
-  model, fault = models.open_at(place, choose_arch(name, options))
+  model, fault = models.open_at(place, options)
   if not model then util.fail("%s", fault) end
   warn(model)
   return model

@@ -6,9 +6,11 @@ local util = require "clipeval.util"
 
 local program = {}
 
--- `--arch` is about the model that --model names: the embedded one needs none.
+-- They are about the model that --model names: the embedded one needs none.
 local function check_arch()
-  if arg.arch and not arg.model then util.quit(2, "--arch needs --model") end
+  for _, key in ipairs { "arch", "activation" } do
+    if arg[key] and not arg.model then util.quit(2, "--%s needs --model", key) end
+  end
 end
 
 -- ---- run ----
@@ -79,8 +81,8 @@ end
 -- Options that the script did not ask for: most likely they are misspelt.
 local function warn_of_unread(read)
   local ours = util.set { "0", "out", "limit", "seed", "threads", "precision", "quiet" }
-  local words = util.set { "model", "data", "arch" }
-  ours.arch = session.arch_taken
+  local words = util.set { "model", "data", "arch", "activation" }
+  for key in pairs(session.taken) do ours[key] = true end
   local unread = {}
   for _, key in ipairs(util.keys(session.options)) do
     if not ours[key] and not read[key] then

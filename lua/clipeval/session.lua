@@ -4,7 +4,7 @@ return {
   script = nil,   -- path of the script
   options = {},   -- what the command line said, by name
   settings = {},  -- the same, with what the script has changed: what `arg` stands for
-  arch_taken = false, -- whether a model was opened with --arch
+  taken = {},     -- which of --arch and --activation a model was opened with
   finished = {},  -- results, in the order in which they were evaluated
   current = nil,  -- the evaluation under way, once some of its pictures are embedded
 }

@@ -23,6 +23,7 @@
 ---@field [0] string the script, as given
 ---@field model string? `--model`: what `clip.model` takes
 ---@field arch string? `--arch`: `clip.model` takes it for the model that `--model` names
+---@field activation string? `--activation`, likewise
 ---@field data string? `--data`
 ---@field out string? `--out`
 ---@field limit integer? `--limit`, at least 1
@@ -104,6 +105,7 @@ local Model = {}
 
 ---@class clip.ModelOptions
 ---@field arch? string what the model is, where its files do not say: one of open_clip's architectures ("ViT-B-32"), "openai", or the path of a configuration (*.json)
+---@field activation? "quick_gelu"|"gelu"|"gelu_tanh" where the checkpoint does not state it; raises where it states another
 
 ---Opens a model. The name is, in this order: a path (a checkpoint's directory, or its weights
 ---file), an embedded model, or a Hugging Face id that lies in the local cache ("org/name",

@@ -57,6 +57,27 @@ local _, bad = reference:encode_text { "fine", "\xff" }
 tap.has(bad and bad[2], "UTF-8", "a text that is not UTF-8 is a problem of its own")
 tap.is(bad and bad[1], nil, "and of no other")
 
+-- an activation that no file states
+local function copy_without(pattern)
+  for _, file in ipairs { "config.json", "preprocessor_config.json", "vocab.json", "merges.txt",
+                          "model.safetensors" } do
+    tap.write("silent/" .. file, (tap.read(directory .. file):gsub(
+              file == "config.json" and pattern or "^$", "")))
+  end
+  return tap.directory() .. "/silent"
+end
+local silent = copy_without('%s*"hidden_act": "gelu",')
+tap.raises(function() clip.model(silent) end, "--activation", "an activation that is not stated")
+tap.ok(clip.model(silent, { activation = "gelu" }):encode_text(texts) == embeds,
+       "is what the script says")
+tap.ok(clip.model(silent, { activation = "quick_gelu" }):encode_text(texts) ~= embeds,
+       "and makes the figures")
+tap.is(clip.model(silent, { activation = "gelu" }).name, "silent (gelu)", "reports tell it")
+tap.raises(function() clip.model(silent, { activation = "swish" }) end, "no activation",
+           "an activation that there is not")
+tap.raises(function() clip.model(directory, { activation = "quick_gelu" }) end, "contradicts",
+           "one that contradicts the file")
+
 local path = golden .. "images/rgb-33x32.png"
 local image = clip.image(path)
 local raw = { width = image.width, height = image.height, channels = 3, pixels = image:bytes() }

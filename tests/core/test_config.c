@@ -740,7 +740,7 @@ static void a_state_dict_that_says_nothing_needs_an_architecture(void **state) {
     static const stub hugging_face[] = {
         {"vision_model.embeddings.patch_embedding.weight", "F32", {4, 3, 2, 2}}, {0}};
     expect_refusal(write_stubs("m/y.safetensors", hugging_face), NULL, CE_EFORMAT,
-                   "config.json must lie beside");
+                   "config.json that belongs beside");
     expect_refusal(write_stubs("m/z.safetensors", any_clip), NULL, CE_EFORMAT,
                    "no CLIP that is known");
 }
@@ -752,17 +752,17 @@ static void shapes_that_cannot_be_openai_s_are_refused(void **state) {
         const char *word;
     } cases[] = {
         {{"visual.positional_embedding", "F32", {18, 128}}, "no square"},
-        {{"visual.positional_embedding", "F32", {1, 128}}, "absurd"},
+        {{"visual.positional_embedding", "F32", {1, 128}}, "where an OpenAI CLIP has"},
         {{"visual.positional_embedding", "F32", {17}}, "1 dimensions"},
-        {{"visual.conv1.weight", "F16", {32, 3, 8, 8}}, "absurd"},
+        {{"visual.conv1.weight", "F16", {32, 3, 8, 8}}, "where an OpenAI CLIP has"},
         {{"visual.conv1.weight", "F16", {128, 3, 8, 4}}, "square patch"},
         {{"visual.transformer.resblocks.0.attn.in_proj_weight", NULL, {0}}, "0 layers"},
         {{"transformer.resblocks.0.attn.in_proj_weight", NULL, {0}}, "0 layers"},
         {{"visual.proj", NULL, {0}}, "visual.layer1.0.conv1.weight"},
         {{"text_projection", "F16", {64}}, "1 dimensions"},
         {{"token_embedding.weight", NULL, {0}}, "token_embedding.weight"},
-        {{"ln_final.weight", "F32", {32}}, "absurd"},
-        {{"positional_embedding", "F32", {1, 64}}, "absurd"},
+        {{"ln_final.weight", "F32", {32}}, "where an OpenAI CLIP has"},
+        {{"positional_embedding", "F32", {1, 64}}, "where an OpenAI CLIP has"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         empty_directory();

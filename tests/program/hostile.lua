@@ -104,6 +104,8 @@ end
 
 refused("the corpus's own form is right: only tensors are missing",
         { ["pytorch_model.bin"] = archive(GOOD) }, "no tensor ")
+pickle("what a wrapper put before every name is dropped",
+       state(text "model.a", tensor(), text "model.logit_scale", tensor()), "tensor logit_scale is 2 x 2")
 pickle("a forbidden global", PROTO .. global("os", "system") .. tuple(text "id") .. "R.", "os.system")
 pickle("one with another spelling", "\128\4\140\5posix\140\6system\147\140\2id\133R.", "posix.system")
 pickle("builtins", PROTO .. global("builtins", "eval") .. tuple(text "1") .. "R.", "builtins.eval")
@@ -285,6 +287,23 @@ for _, size in ipairs { 1000, 4000 } do
   tokenizer(("a configuration that says %d tokens"):format(size),
             { ["config.json"] = (config:gsub('("vocab_size": *)%d+', "%1" .. size)) }, "")
 end
+
+-- ---- files of which the right one cannot be told ----
+
+local function directory_of(name, files)
+  for file, bytes in pairs(files) do tap.write(name .. "/" .. file, bytes) end
+  return tap.directory() .. "/" .. name
+end
+local whole = tap.read(arg.source .. "/tests/golden/models/tiny-openai-vit/tiny-openai-vit.pt")
+local two = directory_of("two", { ["a.pt"] = whole:sub(1, -100), ["b.pt"] = whole })
+tap.raises(function() clip.model(two) end, "two/a.pt", "a broken file beside a whole one is told")
+two = directory_of("training", { ["model.pt"] = whole, ["training_args.bin"] = "x" })
+tap.raises(function() clip.model(two) end, "49408", -- and not which of the two
+           "what a trainer leaves beside the weights is no candidate")
+two = directory_of("link", { ["config.json"] = config, ["pytorch_model.bin"] = archive(GOOD) })
+os.execute("ln -s nowhere " .. tap.quote(two .. "/model.safetensors"))
+tap.raises(function() clip.model(two) end, "model.safetensors: a link that leads nowhere",
+           "a link that leads nowhere is not passed over")
 
 -- the program itself: exit code and one line
 local code, _, stderr = tap.clipeval("encode", "--model", tap.directory() .. "/hostile/2", "--texts",
