@@ -104,9 +104,9 @@ end
 
 refused("the corpus's own form is right: only tensors are missing",
         { ["pytorch_model.bin"] = archive(GOOD) }, "no tensor ")
+pickle("a forbidden global", PROTO .. global("os", "system") .. tuple(text "id") .. "R.", "os.system")
 pickle("what a wrapper put before every name is dropped",
        state(text "model.a", tensor(), text "model.logit_scale", tensor()), "tensor logit_scale is 2 x 2")
-pickle("a forbidden global", PROTO .. global("os", "system") .. tuple(text "id") .. "R.", "os.system")
 pickle("one with another spelling", "\128\4\140\5posix\140\6system\147\140\2id\133R.", "posix.system")
 pickle("builtins", PROTO .. global("builtins", "eval") .. tuple(text "1") .. "R.", "builtins.eval")
 pickle("old Python's builtins", PROTO .. global("__builtin__", "exec") .. tuple(text "1") .. "R.",
