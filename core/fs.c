@@ -276,3 +276,18 @@ int ce_make_directories(const char *path, ce_error *err) {
     free(copy);
     return code;
 }
+
+/* ---- presence ---- */
+
+int ce_path_exists(bool *out, const char *path, ce_error *err) {
+    struct stat st;
+    *out = stat(path, &st) == 0;
+    if (*out)
+        return CE_OK;
+    if (errno != ENOENT)
+        return fail_errno(err, path);
+    if (lstat(path, &st) == 0)
+        return ce_fail(err, CE_EIO, "%s: a link to nothing (an interrupted download?)",
+                       path);
+    return errno == ENOENT ? CE_OK : fail_errno(err, path);
+}

@@ -41,4 +41,9 @@ int ce_directory_begin(char **temporary, const char *path, ce_error *err);
 int ce_directory_commit(char *temporary, const char *path, ce_error *err);
 void ce_directory_abort(char *temporary);
 
+/* Whether there is anything at `path`, links followed. CE_EIO: nothing can be told (a
+ * directory that cannot be searched), or a link leads nowhere, as an interrupted download
+ * leaves it: taken for absent, the next best file would stand in for it unnoticed. */
+int ce_path_exists(bool *out, const char *path, ce_error *err);
+
 #endif

@@ -421,6 +421,42 @@ static void test_a_full_disk_is_told_and_can_be_freed(void **state) {
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+/* ---- presence ---- */
+
+static void test_a_link_to_nothing_is_not_absent(void **state) {
+    (void)state;
+    bool there = true;
+    ce_error err;
+    const char *file = scratch_write("blob", "x", 1), *link = scratch_path("link");
+    assert_int_equal(ce_path_exists(&there, scratch_path("missing"), &err), 0);
+    assert_false(there);
+    assert_int_equal(ce_path_exists(&there, scratch_path("missing/too"), &err), 0);
+    assert_false(there);
+    assert_int_equal(ce_path_exists(&there, file, &err), 0);
+    assert_true(there);
+    assert_int_equal(symlink("blob", link), 0);
+    assert_int_equal(ce_path_exists(&there, link, &err), 0);
+    assert_true(there);
+    assert_int_equal(unlink(file), 0);
+    assert_int_equal(ce_path_exists(&there, link, &err), CE_EIO);
+    expect_message(&err, link, "a link to nothing (an interrupted download?)");
+    assert_int_equal(unlink(link), 0);
+}
+
+static void test_where_nothing_can_be_told_it_is_an_error(void **state) {
+    (void)state;
+    bool there;
+    ce_error err;
+    const char *loop = scratch_path("loop");
+    scratch_write("plain", "x", 1);
+    assert_int_equal(ce_path_exists(&there, scratch_path("plain/below"), &err), CE_EIO);
+    expect_message(&err, scratch_path("plain/below"), strerror(ENOTDIR));
+    assert_int_equal(symlink("loop", loop), 0);
+    assert_int_equal(ce_path_exists(&there, loop, &err), CE_EIO);
+    expect_message(&err, loop, strerror(ELOOP));
+    assert_int_equal(unlink(loop), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_file_is_read_whole_and_ends_with_nul),
@@ -440,6 +476,8 @@ int main(void) {
         cmocka_unit_test(test_commit_on_a_failing_disk_leaves_nothing),
         cmocka_unit_test(test_abort_removes_the_temporary_one_and_no_more),
         cmocka_unit_test(test_a_full_disk_is_told_and_can_be_freed),
+        cmocka_unit_test(test_a_link_to_nothing_is_not_absent),
+        cmocka_unit_test(test_where_nothing_can_be_told_it_is_an_error),
     };
     return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }
