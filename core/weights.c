@@ -130,6 +130,8 @@ int ce_weights_open(ce_weights **out, const char *path, ce_error *err) {
                      : ce_fail(err, CE_ENOMEM, "%s: out of memory", path);
     if (result == CE_OK)
         result = ce_weights_sort(w, err);
+    if (w && ce_weights_check_unchanged(w, err) < 0) /* whatever seemed wrong with it */
+        result = CE_EIO;
     if (result < 0) {
         ce_weights_free(w);
         return result;
@@ -142,6 +144,8 @@ int ce_weights_open(ce_weights **out, const char *path, ce_error *err) {
 void ce_weights_unmap(ce_weights *w) {
     for (size_t i = 0; i < w->file_count; i++) {
         ce_weights_file *f = &w->files[i];
+        ce_guard_free(f->guard);
+        f->guard = NULL;
         if (f->map)
             munmap((void *)(uintptr_t)f->map, f->size);
         f->map = NULL;
@@ -165,11 +169,23 @@ void ce_weights_free(ce_weights *w) {
 
 static int check_file(const ce_weights_file *f, ce_error *err) {
     struct stat now;
+    if (f->fd < 0)
+        return CE_OK;
     if (fstat(f->fd, &now) < 0)
         return ce_fail(err, CE_EIO, "%s: %s", f->path, strerror(errno));
     if (now.st_size != f->st.st_size || now.st_mtim.tv_sec != f->st.st_mtim.tv_sec ||
         now.st_mtim.tv_nsec != f->st.st_mtim.tv_nsec)
         return ce_fail(err, CE_EIO, "%s: was changed while it was in use", f->path);
+    if (ce_guard_tripped(f->guard)) /* cut and made whole again, or the disk */
+        return ce_fail(err, CE_EIO, "%s: could not be read while it was in use", f->path);
+    return CE_OK;
+}
+
+/* What was not there has been read as zeros: an error, and which. */
+static int check_guards(const ce_weights *w, ce_error *err) {
+    for (size_t i = 0; i < w->file_count; i++)
+        if (ce_guard_tripped(w->files[i].guard))
+            return check_file(&w->files[i], err);
     return CE_OK;
 }
 
@@ -310,9 +326,12 @@ int ce_tensor_widen(const ce_weights *w, const ce_tensor *t, float *out, size_t 
     }
     const unsigned char *data = t->data;
     size_t width = t->dtype == CE_F32 ? 4 : 2;
-    if (is_f64(t) ? narrow(out, data + first * 8, n)
-                  : ce_kernels_get()->widen(out, data + first * width, t->dtype, n))
-        return CE_OK;
+    bool finite = is_f64(t)
+                      ? narrow(out, data + first * 8, n)
+                      : ce_kernels_get()->widen(out, data + first * width, t->dtype, n);
+    int result = check_guards(w, err);
+    if (result < 0 || finite)
+        return result;
     return ce_fail(err, CE_EFORMAT, "%s: tensor %s holds NaN or infinity", t->file,
                    t->name);
 }

@@ -1,6 +1,7 @@
 /* A checkpoint's tensors: the files are mapped, not read, and every name, shape, type and
- * offset is checked before anything is used. What a file is, its content says, never its
- * name:
+ * offset is checked before anything is used. A file that is cut short meanwhile is an error
+ * where it is read, not the end of the process (weights_guard.h). What a file is, its
+ * content says, never its name:
  *
  *   safetensors       https://github.com/huggingface/safetensors, validated as its Rust
  *                     reference does, and duplicate names refused besides
@@ -65,8 +66,9 @@ ce_tensor *ce_weights_at(ce_weights *w, size_t i);
 /* Gives the mapping back; the tensors' data is gone, their names and types stay. */
 void ce_weights_unmap(ce_weights *w);
 
-/* CE_EIO where a file's size or time is no longer what it was when it was opened: reading
- * a mapping that was cut short would end the process. */
+/* CE_EIO where a file's size or time is no longer what it was when it was opened, or where
+ * something of it could not be read: `data` then shows zeros there. Who reads `data` asks
+ * afterwards. */
 int ce_weights_check_unchanged(const ce_weights *w, ce_error *err);
 
 /* SHA-256 of the file that was opened, even if another has taken its name since. With an
@@ -92,7 +94,8 @@ float *ce_floats_new(size_t n);
 int ce_weights_take_floats(ce_weights *w, float **out, const char *name, int rank,
                            const size_t *shape, ce_error *err);
 
-/* Widens `n` values from `first` on, checking that they are finite. */
+/* Widens `n` values from `first` on, checking that they are finite. CE_EIO: the file was
+ * cut short. */
 int ce_tensor_widen(const ce_weights *w, const ce_tensor *t, float *out, size_t first,
                     size_t n, ce_error *err);
 

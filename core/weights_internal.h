@@ -10,6 +10,7 @@
 
 #include "arena.h"
 #include "weights.h"
+#include "weights_guard.h"
 
 #include <stdint.h>
 #include <sys/stat.h>
@@ -20,6 +21,7 @@ typedef struct ce_weights_file {
     struct stat st; /* as it was then */
     const unsigned char *map;
     size_t size;
+    ce_guard *guard; /* of the mapping; NULL where there is none */
 } ce_weights_file;
 
 struct ce_weights {

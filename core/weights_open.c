@@ -23,7 +23,8 @@ static int map_file(ce_weights_file *f, ce_error *err) {
     if (map == MAP_FAILED)
         return ce_fail(err, CE_EIO, "%s: cannot be mapped: %s", f->path, strerror(errno));
     f->map = map;
-    return CE_OK;
+    f->guard = ce_guard_new(map, f->size);
+    return f->guard ? CE_OK : ce_fail(err, CE_ENOMEM, "%s: out of memory", f->path);
 }
 
 static bool begins(const ce_weights_file *f, size_t at, const char *bytes, size_t n) {
