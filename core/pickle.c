@@ -22,7 +22,7 @@ struct ce_pickle {
     size_t mark_count, mark_room;
     ce_pickle_value *memo; /* by index; NOTHING where none was put */
     size_t memo_room;
-    size_t put_count;
+    size_t memo_count; /* indices at which something was put: MEMOIZE's next */
     ce_pickle_value *references;
     size_t reference_count, reference_room;
     ce_pickle_value top;
@@ -222,7 +222,8 @@ static int collect_marked(ce_pickle *p, ce_pickle_kind kind) {
 }
 
 /* The `n` values on top go into the list, dict or object below them. What is put into an
- * object of a class is not kept: no such object is a state dict. */
+ * object of a class is not kept (no such object is a state dict), but that it has a state
+ * is: a tensor whose elements are set is not the one that was stored. */
 static int put_into(ce_pickle *p, ce_pickle_kind kind, size_t n) {
     ce_pickle_value *target = top_values(p, n + 1);
     if (!target)
@@ -230,8 +231,12 @@ static int put_into(ce_pickle *p, ce_pickle_kind kind, size_t n) {
     p->depth -= n;
     if (kind == CE_PICKLE_DICT && n % 2)
         return broken(p, "a key without a value");
-    if (target->kind == CE_PICKLE_CALL)
+    if (target->kind == CE_PICKLE_CALL) {
+        ce_pickle_value *state = &target->node->items[2];
+        if (state->kind == CE_PICKLE_NOTHING)
+            state->kind = CE_PICKLE_NONE;
         return CE_OK;
+    }
     if (target->kind != kind)
         return broken(p, "items for what is no container of them");
     return append(p, target->node, target + 1, n);
@@ -361,8 +366,8 @@ static int memo_put(ce_pickle *p, uint64_t index) {
     if (!memo)
         return CE_ENOMEM;
     p->memo = memo;
+    p->memo_count += memo[index].kind == CE_PICKLE_NOTHING;
     memo[index] = *v;
-    p->put_count++;
     return CE_OK;
 }
 
@@ -487,7 +492,7 @@ static int step(ce_pickle *p, int instruction) {
     case 'r': /* LONG_BINPUT */
         return memo_put_numbered(p, 4);
     case 0x94: /* MEMOIZE */
-        return memo_put(p, p->put_count);
+        return memo_put(p, p->memo_count);
     case 'h': /* BINGET */
         return memo_get(p, 1);
     case 'j': /* LONG_BINGET */

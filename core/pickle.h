@@ -41,7 +41,7 @@ typedef enum ce_pickle_kind {
     CE_PICKLE_LIST,
     CE_PICKLE_DICT,     /* items: key, value, key, value, ... */
     CE_PICKLE_CALL,     /* items[0] (a GLOBAL) of items[1] (a TUPLE); items[2]: its state,
-                           NOTHING where there is none */
+                           NOTHING where there is none, NONE where items were put in */
     CE_PICKLE_REFERENCE /* items[0]: the persistent id */
 } ce_pickle_kind;
 

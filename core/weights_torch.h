@@ -28,6 +28,7 @@ typedef struct ce_torch_reader {
     ce_torch_storage *storages; /* of a pickle stream, sorted by key */
     size_t storage_count;
     size_t copied; /* bytes of tensors that had to be */
+    size_t bytes;  /* of all tensors so far */
     size_t steps;  /* that may still be taken: values may hold each other without end */
 } ce_torch_reader;
 

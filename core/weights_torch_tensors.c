@@ -11,7 +11,9 @@
 
 #define MAX_DEPTH 64 /* of modules in modules */
 #define MAX_NAME 1024
+#define MAX_ATTRIBUTES 64 /* keys and values, that Python code hung on a tensor */
 #define SMALL_COPIES ((size_t)1 << 16) /* bytes that any file may take for tensors */
+#define MOST_SHARED 4 /* times the file's bytes that its tensors may have together */
 
 /* The types that torch.save names by themselves. */
 static const struct {
@@ -43,14 +45,14 @@ static const char *scalar_dtype(const ce_pickle_value *type) {
     return NULL;
 }
 
-/* Sizes and strides: tuples of as many, perhaps within a torch.Size. */
+/* Sizes and strides: tuples of as many, perhaps within a torch.Size. (A list could have
+ * grown since the call.) */
 static bool read_sizes(const ce_pickle_value *v, size_t *out, int *rank) {
     if (v->kind == CE_PICKLE_CALL &&
         ce_pickle_is_global(&v->node->items[0], "torch.Size") &&
         v->node->items[1].node->count == 1)
         v = v->node->items[1].node->items;
-    if ((v->kind != CE_PICKLE_TUPLE && v->kind != CE_PICKLE_LIST) ||
-        v->node->count > CE_MAX_RANK)
+    if (v->kind != CE_PICKLE_TUPLE || v->node->count > CE_MAX_RANK)
         return false;
     *rank = (int)v->node->count;
     for (int i = 0; i < *rank; i++)
@@ -117,6 +119,22 @@ static int copy_strided(ce_torch_reader *r, ce_tensor *t, const size_t *stride,
     return CE_OK;
 }
 
+/* Tensors may share their bytes: a weight is tied, or a view of another. That all of them
+ * together have many times the file's bytes is a trick to make us read without end. */
+static int count_bytes(ce_torch_reader *r, const ce_tensor *t) {
+    size_t limit;
+    if (__builtin_mul_overflow(r->f->size, MOST_SHARED, &limit) ||
+        __builtin_add_overflow(limit, SMALL_COPIES, &limit))
+        limit = SIZE_MAX;
+    if (t->bytes > limit - r->bytes)
+        return ce_fail(r->err, CE_EUNSUPPORTED,
+                       "%s: tensor %s: the tensors share so many bytes that they come to "
+                       "more than %d times the file: refused",
+                       r->f->path, t->name, MOST_SHARED);
+    r->bytes += t->bytes;
+    return CE_OK;
+}
+
 /* The arguments of _rebuild_tensor, _v2 (gradient, hooks, metadata) and _v3 (gradient,
  * hooks, dtype, metadata); `version` is 1 to 3. */
 static int fill_tensor(ce_torch_reader *r, ce_tensor *t, const ce_pickle_node *args,
@@ -151,25 +169,51 @@ static int fill_tensor(ce_torch_reader *r, ce_tensor *t, const ce_pickle_node *a
         !inside(t, stride, offset, s.count * s.width / width))
         return ce_torch_tensor_fault(r, t, "it lies outside its storage");
     t->data = s.data + offset * width;
-    return row_major(t, stride) ? CE_OK : copy_strided(r, t, stride, t->data, width);
+    result = row_major(t, stride) ? CE_OK : copy_strided(r, t, stride, t->data, width);
+    return result < 0 ? result : count_bytes(r, t);
+}
+
+/* A call that makes a tensor. */
+typedef struct rebuild {
+    const char *name; /* what is called */
+    const ce_pickle_node *args;
+    bool changed; /* once it is made: torch then does tensor.set_(...), or .data = ... */
+} rebuild;
+
+/* Whether attributes are set to more than numbers and texts: `data` might be. */
+static bool sets_objects(const ce_pickle_value *state) {
+    const ce_pickle_node *parts = state->kind == CE_PICKLE_TUPLE ? state->node : NULL;
+    for (size_t i = 0; i < (parts ? parts->count : 1); i++) {
+        const ce_pickle_value *v = parts ? &parts->items[i] : state;
+        if (v->kind == CE_PICKLE_NONE)
+            continue;
+        if (v->kind != CE_PICKLE_DICT || v->node->count > MAX_ATTRIBUTES || i > 1)
+            return true;
+        for (size_t k = 1; k < v->node->count; k += 2)
+            if (v->node->items[k].kind == CE_PICKLE_CALL)
+                return true;
+    }
+    return false;
 }
 
 /* The version of the _rebuild_tensor that `v` is a call of, through the wrappers of
  * parameters and subclasses; 0: no tensor, -1: one that we do not know how to rebuild.
- * `*args` are its arguments, `*name` what is called. */
-static int find_rebuild(const ce_pickle_value *v, const ce_pickle_node **args,
-                        const char **name) {
+ * A wrapper's fourth argument holds attributes (torch/_utils.py, _set_obj_state). */
+static int find_rebuild(const ce_pickle_value *v, rebuild *call) {
+    *call = (rebuild){0};
     for (int depth = 0; depth < 8 && v->kind == CE_PICKLE_CALL; depth++) {
         const ce_pickle_value *called = &v->node->items[0];
-        *args = v->node->items[1].node;
-        *name = called->text;
+        const ce_pickle_node *args = v->node->items[1].node;
+        call->changed |= v->node->items[2].kind != CE_PICKLE_NOTHING;
         if (ce_pickle_is_global(called, "torch._tensor._rebuild_from_type_v2") &&
-            (*args)->count >= 3 && (*args)->items[0].kind == CE_PICKLE_GLOBAL &&
-            (*args)->items[2].kind == CE_PICKLE_TUPLE) {
-            called = &(*args)->items[0];
-            *name = called->text;
-            *args = (*args)->items[2].node;
+            args->count >= 3 && args->items[0].kind == CE_PICKLE_GLOBAL &&
+            args->items[2].kind == CE_PICKLE_TUPLE) {
+            call->changed |= args->count > 3 && sets_objects(&args->items[3]);
+            called = &args->items[0];
+            args = args->items[2].node;
         }
+        call->name = called->text;
+        call->args = args;
         if (ce_pickle_is_global(called, "torch._utils._rebuild_tensor"))
             return 1;
         if (ce_pickle_is_global(called, "torch._utils._rebuild_tensor_v2"))
@@ -178,9 +222,10 @@ static int find_rebuild(const ce_pickle_value *v, const ce_pickle_node **args,
             return 3;
         bool wrapper = strncmp(called->text, "torch._utils._rebuild_parameter", 31) == 0 ||
                        strncmp(called->text, "torch.nn.parameter.", 19) == 0;
-        if (!wrapper || (*args)->count == 0)
+        if (!wrapper || args->count == 0)
             return strncmp(called->text, "torch._", 7) == 0 ? -1 : 0;
-        v = (*args)->items;
+        call->changed |= args->count > 3 && sets_objects(&args->items[3]);
+        v = args->items;
     }
     return 0;
 }
@@ -188,9 +233,8 @@ static int find_rebuild(const ce_pickle_value *v, const ce_pickle_node **args,
 /* Adds `v` as a tensor of this name where it is one; 1: it was. */
 static int add_tensor(ce_torch_reader *r, const char *name, size_t size,
                       const ce_pickle_value *v) {
-    const ce_pickle_node *args;
-    const char *called;
-    int version = find_rebuild(v, &args, &called);
+    rebuild call;
+    int version = find_rebuild(v, &call);
     if (version == 0)
         return 0;
     ce_tensor *t;
@@ -200,15 +244,18 @@ static int add_tensor(ce_torch_reader *r, const char *name, size_t size,
     if (version < 0)
         return ce_fail(r->err, CE_EUNSUPPORTED,
                        "%s: tensor %s: made by %s, which is not supported", r->f->path,
-                       t->name, called);
-    result = fill_tensor(r, t, args, version);
+                       t->name, call.name);
+    if (call.changed)
+        return ce_fail(r->err, CE_EUNSUPPORTED,
+                       "%s: tensor %s: changed after it was made, which is not supported",
+                       r->f->path, t->name);
+    result = fill_tensor(r, t, call.args, version);
     return result < 0 ? result : 1;
 }
 
 static bool is_tensor(const ce_pickle_value *v) {
-    const ce_pickle_node *args;
-    const char *called;
-    return find_rebuild(v, &args, &called) != 0;
+    rebuild call;
+    return find_rebuild(v, &call) != 0;
 }
 
 /* Whether a tensor lies directly in this dict, list or tuple. Of one that is met again and

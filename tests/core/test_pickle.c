@@ -251,6 +251,34 @@ static void bombs_cost_no_more_than_their_bytes(void **state) {
     assert_true(scratch_seconds() - began < 5);
 }
 
+/* MEMOIZE's index is Python's len(memo): an index that is put twice counts once. */
+static void memo_indices_are_counted_as_python_counts(void **state) {
+    (void)state;
+    static const struct {
+        const char *bytes;
+        int64_t expected;
+    } cases[] = {
+        {"(K\1q\x02q\x02q\x02K\2\x94h\x01t.", 2}, /* {2}, and then 1 */
+        {"(K\1q\x05q\x06q\x05K\2\x94h\x02t.", 2}, /* {5, 6}, and then 2 */
+        {"(K\1\x94\x94q\x01K\2\x94h\x02t.", 2},   /* {0, 1}, and then 2 */
+        {"(K\1q\x01K\2\x94K\3\x94h\x01t.", 3},    /* {1}: 1 again and again */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char bytes[32] = {0};
+        static const size_t sizes[] = {16, 16, 14, 15};
+        ce_pickle *p;
+        unsigned char *copy;
+        ce_error err = {0};
+        memcpy(bytes, cases[i].bytes, sizes[i]);
+        if (load(&p, &copy, bytes, sizes[i], &err) < 0)
+            fail_msg("case %zu: %s", i, err.message);
+        const ce_pickle_node *top = ce_pickle_top(p)->node;
+        assert_true(top->items[top->count - 1].integer == cases[i].expected);
+        ce_pickle_free(p);
+        free(copy);
+    }
+}
+
 static void memory_has_a_limit(void **state) {
     (void)state;
     const size_t n = (size_t)16 << 20;
@@ -306,6 +334,7 @@ int main(void) {
         cmocka_unit_test(instructions_of_no_state_dict_are_refused),
         cmocka_unit_test(broken_pickles_are_refused),
         cmocka_unit_test(bombs_cost_no_more_than_their_bytes),
+        cmocka_unit_test(memo_indices_are_counted_as_python_counts),
         cmocka_unit_test(memory_has_a_limit),
         cmocka_unit_test(mutated_pickles_never_crash),
     };

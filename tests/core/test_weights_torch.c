@@ -280,6 +280,77 @@ static void odd_objects_are_refused(void **state) {
     }
 }
 
+/* BUILD of a tensor is tensor.set_(...), SETITEM sets its elements, and a wrapper's state
+ * may set its data: torch would load other values than the call says. */
+static void tensors_that_are_changed_afterwards_are_refused(void **state) {
+    (void)state;
+    static const struct {
+        const char *head;
+        size_t head_size;
+        const char *tail;
+        size_t tail_size;
+        const char *word;
+    } cases[] = {
+        {BYTES(""), BYTES("(K\0tb"), "changed after it was made"},
+        {BYTES(""), BYTES("Nb"), "changed after it was made"},
+        {BYTES(""), BYTES("K\0K\1s"), "changed after it was made"},
+        {BYTES(""), BYTES("(K\0K\1u"), "changed after it was made"},
+        {BYTES(""), BYTES("q\1U\1bh\1Nb"), "tensor a: changed after it was made"},
+        {BYTES("ctorch._utils\n_rebuild_parameter\n("), BYTES("\x89}tRNb"),
+         "changed after it was made"},
+        {BYTES("ctorch._utils\n_rebuild_parameter\n("), BYTES("Nb\x89}tR"),
+         "changed after it was made"},
+        {BYTES("ctorch._utils\n_rebuild_parameter_with_state\n("),
+         BYTES("q\1\x89}}U\4datah\1stR"), "changed after it was made"},
+        {BYTES("ctorch._utils\n_rebuild_parameter_with_state\n("),
+         BYTES("q\1\x89}N}U\4datah\1s\x86tR"), "changed after it was made"},
+        {BYTES("ctorch._utils\n_rebuild_parameter_with_state\n("),
+         BYTES("\x89}}U\4flag\x88stR"), NULL},
+        {BYTES("ctorch._utils\n_rebuild_parameter_with_state\n("),
+         BYTES("\x89}}U\4flag\x88sN\x86tR"), NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        blob b = {0};
+        add(&b, BYTES("\x80\x02}(U\1a"));
+        add(&b, cases[i].head, cases[i].head_size);
+        add_tensor(&b, &plain);
+        add(&b, cases[i].tail, cases[i].tail_size);
+        add(&b, BYTES("u."));
+        if (cases[i].word)
+            refuses(archive_of(&b), CE_EUNSUPPORTED, cases[i].word);
+        else
+            ce_weights_free(must_open(archive_of(&b)));
+    }
+}
+
+/* `names` tensors on one storage of 2000 floats. */
+static const char *shared_by(int names) {
+    static blob pickle, z;
+    static float storage[2000];
+    const tensor_spec t = {"FloatStorage", "0", 2000, 0, 1, {2000}, {1}, NULL, 0};
+    zip_places at;
+    pickle.size = z.size = 0;
+    add(&pickle, BYTES("\x80\x02}("));
+    for (int i = 0; i < names; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "t%d", i);
+        add_text(&pickle, name);
+        add_tensor(&pickle, &t);
+    }
+    add(&pickle, BYTES("u."));
+    const zip_part parts[] = {{"a/data.pkl", pickle.data, pickle.size},
+                              {"a/data/0", storage, sizeof storage}};
+    zip_make(&z, parts, 2, &at);
+    return scratch_write("shared.pt", z.data, z.size);
+}
+
+static void weights_may_be_tied_but_not_without_end(void **state) {
+    (void)state;
+    ce_weights_free(must_open(shared_by(2)));
+    ce_weights_free(must_open(shared_by(4)));
+    refuses(shared_by(24), CE_EUNSUPPORTED, "more than 4 times the file");
+}
+
 static void what_is_no_tensor_in_a_state_dict_is_skipped(void **state) {
     (void)state;
     blob b = {0};
@@ -510,6 +581,8 @@ int main(void) {
         cmocka_unit_test(doubles_are_taken_as_floats),
         cmocka_unit_test(views_are_read_and_bounded),
         cmocka_unit_test(odd_objects_are_refused),
+        cmocka_unit_test(tensors_that_are_changed_afterwards_are_refused),
+        cmocka_unit_test(weights_may_be_tied_but_not_without_end),
         cmocka_unit_test(what_is_no_tensor_in_a_state_dict_is_skipped),
         cmocka_unit_test(trees_of_modules_are_bounded),
         cmocka_unit_test(values_met_again_and_again_are_refused),
