@@ -13,7 +13,9 @@ void ce_trie_free(ce_trie *t) {
 /* Twice the edges; the table stays at most half full. */
 static int grow(ce_trie *t, ce_error *err) {
     size_t capacity = t->capacity ? 2 * t->capacity : 4096;
-    ce_trie wide = {.count = t->count, .capacity = capacity, .shift = 32};
+    ce_trie wide = {.count = t->count, .capacity = capacity, .shift = 64, .key = t->key};
+    if (!t->edges)
+        wide.key = ce_hash_key_draw();
     for (size_t slots = 1; slots < 2 * capacity; slots *= 2)
         wide.shift--;
     wide.values = realloc(t->values, capacity * sizeof *wide.values);

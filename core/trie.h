@@ -13,6 +13,7 @@
 #define CE_TRIE_H
 
 #include "error.h"
+#include "tokenizer_hash.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -23,10 +24,11 @@ typedef struct ce_trie_edge {
 } ce_trie_edge;
 
 typedef struct ce_trie {
-    ce_trie_edge *edges; /* [2 ** (32 - shift)], open addressing */
+    ce_trie_edge *edges; /* [2 ** (64 - shift)], open addressing */
     int32_t *values;     /* [count]; -1: no string ends at this node */
     size_t count, capacity;
     int shift;
+    ce_hash_key key;
 } ce_trie;
 
 void ce_trie_free(ce_trie *t);
@@ -37,8 +39,8 @@ int ce_trie_put(ce_trie *t, const char *text, size_t size, int32_t value, ce_err
 int32_t ce_trie_find(const ce_trie *t, const char *text, size_t size);
 
 static inline ce_trie_edge *ce_trie_edge_of(const ce_trie *t, uint32_t key) {
-    uint32_t mask = UINT32_MAX >> t->shift;
-    for (uint32_t i = key * 2654435769u >> t->shift;; i = (i + 1) & mask)
+    uint64_t mask = UINT64_MAX >> t->shift;
+    for (uint64_t i = ce_hash_end(&t->key, key) >> t->shift;; i = (i + 1) & mask)
         if (t->edges[i].child == 0 || t->edges[i].key == key)
             return &t->edges[i];
 }

@@ -4,7 +4,7 @@
 #include <string.h>
 
 int ce_vocab_init(ce_vocab *v, size_t count, size_t bytes, ce_error *err) {
-    *v = (ce_vocab){.count = count, .capacity = bytes};
+    *v = (ce_vocab){.count = count, .capacity = bytes, .key = ce_hash_key_draw()};
     size_t slots = 16;
     while (slots < 2 * count && slots <= SIZE_MAX / 8)
         slots *= 2;
@@ -27,16 +27,9 @@ void ce_vocab_free(ce_vocab *v) {
     *v = (ce_vocab){0};
 }
 
-/* FNV-1a, http://www.isthe.com/chongo/tech/comp/fnv */
-static uint64_t hash(uint64_t h, const char *text, size_t size) {
-    for (size_t i = 0; i < size; i++)
-        h = (h ^ (unsigned char)text[i]) * 1099511628211u;
-    return h;
-}
-
-static uint64_t hash_joined(ce_token_text a, ce_token_text b) {
-    uint64_t h = hash(hash(14695981039346656037u, a.at, a.size), b.at, b.size);
-    return h ^ h >> 29;
+static uint64_t hash_joined(const ce_vocab *v, ce_token_text a, ce_token_text b) {
+    uint64_t h = ce_hash_more(&v->key, 0, a.at, a.size);
+    return ce_hash_end(&v->key, ce_hash_more(&v->key, h, b.at, b.size));
 }
 
 /* The slot that holds a + b, or the empty one where it belongs. The table is at most half
@@ -57,7 +50,7 @@ static ce_vocab_slot *slot_of(const ce_vocab *v, ce_token_text a, ce_token_text 
 }
 
 int32_t ce_vocab_find_joined(const ce_vocab *v, ce_token_text a, ce_token_text b) {
-    return (int32_t)slot_of(v, a, b, hash_joined(a, b))->id - 1;
+    return (int32_t)slot_of(v, a, b, hash_joined(v, a, b))->id - 1;
 }
 
 int32_t ce_vocab_find(const ce_vocab *v, const char *text, size_t size) {
@@ -80,7 +73,7 @@ int ce_vocab_put(ce_vocab *v, int64_t id, const char *text, size_t size, const c
                        "%s: tokens \"%.*s\" and \"%.*s\" both have id %lld", name,
                        ce_vocab_quote(t->at, t->size), t->at, shown, text, (long long)id);
     ce_token_text token = {text, size}, nothing = {"", 0};
-    uint64_t h = hash_joined(token, nothing);
+    uint64_t h = hash_joined(v, token, nothing);
     ce_vocab_slot *slot = slot_of(v, token, nothing, h);
     if (slot->id)
         return ce_fail(err, CE_EFORMAT, "%s: token \"%.*s\" has two ids, %lu and %lld",

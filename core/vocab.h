@@ -11,6 +11,7 @@
 #define CE_VOCAB_H
 
 #include "error.h"
+#include "tokenizer_hash.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -30,6 +31,7 @@ typedef struct ce_vocab {
     ce_token_text *texts; /* [count] */
     ce_vocab_slot *slots; /* hash table, open addressing */
     size_t mask;
+    ce_hash_key key;
     char *bytes;
     size_t used, capacity;
 } ce_vocab;
