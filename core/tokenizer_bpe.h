@@ -63,14 +63,12 @@ typedef struct ce_bpe_files {
     char config_path[CE_BPE_PATH], map_path[CE_BPE_PATH], named_path[CE_BPE_PATH];
     ce_bpe_stated *added; /* [added_count] */
     size_t added_count;
+    json_t *stated;                          /* their texts, to find them by */
     const char *start, *end, *pad, *unknown; /* tokens; NULL: not said */
 } ce_bpe_files;
 
 /* "dir/name" into path; CE_EINVAL where it is too long. */
 int ce_bpe_path(char path[CE_BPE_PATH], const char *dir, const char *name, ce_error *err);
-/* True also for a file that cannot be looked at: opening it will tell why. */
-bool ce_bpe_exists(const char *path);
-
 /* What Hugging Face's files say beyond vocabulary and merges: the pipeline goes to `t`,
  * the rest to `f`. */
 int ce_bpe_read_hugging_face(ce_tokenizer_bpe *t, ce_bpe_files *f, ce_error *err);

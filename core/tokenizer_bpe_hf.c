@@ -2,7 +2,9 @@
  * the names of the special tokens in the small files beside it. A part that we do not
  * follow exactly is refused by its name. Precedence as in transformers 5,
  * tokenization_utils_base.py, _from_pretrained. */
+#include "fs.h"
 #include "tokenizer_bpe.h"
+#include "tokenizer_special.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -139,17 +141,21 @@ static void usual_pipeline(ce_tokenizer_bpe *t) {
 }
 
 static bool is_stated(const ce_bpe_files *f, const char *text) {
-    for (size_t i = 0; i < f->added_count; i++)
-        if (strcmp(f->added[i].text, text) == 0)
-            return true;
-    return false;
+    return json_object_get(f->stated, text) != NULL;
 }
 
+/* Room doubles whenever the count is a power of two. */
 static int state(ce_bpe_files *f, ce_bpe_stated token, ce_error *err) {
-    ce_bpe_stated *grown = realloc(f->added, (f->added_count + 1) * sizeof *grown);
-    if (!grown)
+    size_t n = f->added_count;
+    ce_bpe_stated *grown = f->added;
+    if ((n & (n - 1)) == 0)
+        grown = realloc(f->added, (n ? 2 * n : 1) * sizeof *grown);
+    if (grown)
+        f->added = grown;
+    if (!f->stated)
+        f->stated = json_object();
+    if (!grown || !f->stated || json_object_set_new(f->stated, token.text, json_true()) < 0)
         return ce_fail(err, CE_ENOMEM, "%s: out of memory for added tokens", f->path);
-    f->added = grown;
     f->added[f->added_count++] = token;
     return 0;
 }
@@ -239,10 +245,33 @@ static int read_special(ce_bpe_files *f, const char *key, const char **name,
                                  : state(f, (ce_bpe_stated){.text = *name, .id = -1}, err);
 }
 
+/* Further special tokens; one that the vocabulary lacks is refused when it is put, for
+ * transformers would give it an id that no model has a row for. */
+static int read_extra(ce_bpe_files *f, ce_error *err) {
+    json_t *extra;
+    const char *path = f->map ? f->map_path : f->config_path;
+    int rc = ce_tokenizer_extra_specials(&extra, f->config, f->config_path, f->map,
+                                         f->map_path, err);
+    for (size_t i = 0; rc == 0 && i < json_array_size(extra); i++) {
+        const json_t *value = json_array_get(extra, i);
+        const char *text = json_string_value(
+            json_is_object(value) ? json_object_get(value, "content") : value);
+        if (is_stated(f, text))
+            continue;
+        rc = json_is_object(value) ? state_object(f, value, -1, path, err)
+                                   : state(f, (ce_bpe_stated){.text = text, .id = -1}, err);
+    }
+    json_decref(extra);
+    return rc;
+}
+
 static int load_small(json_t **out, char path[CE_BPE_PATH], const char *dir,
                       const char *name, ce_error *err) {
+    bool there = false;
     int rc = ce_bpe_path(path, dir, name, err);
-    return rc < 0 || !ce_bpe_exists(path) ? rc : ce_json_load(out, path, err);
+    if (rc == 0)
+        rc = ce_path_exists(&there, path, err);
+    return there ? ce_json_load(out, path, err) : rc;
 }
 
 static int read_specials(ce_bpe_files *f, ce_error *err) {
@@ -266,13 +295,15 @@ static int read_specials(ce_bpe_files *f, ce_error *err) {
     for (int i = 0; i < 2 && rc == 0; i++)
         if (!is_stated(f, both[i]))
             rc = state(f, (ce_bpe_stated){.text = both[i], .id = -1}, err);
-    return rc;
+    return rc < 0 ? rc : read_extra(f, err);
 }
 
 /* Lists of added tokens: tokenizer.json's own; else the newer form in tokenizer_config.json
  * supersedes the two older files. */
 static int read_small_files(ce_bpe_files *f, bool has_list, ce_error *err) {
     int rc = load_small(&f->config, f->config_path, f->dir, "tokenizer_config.json", err);
+    if (rc == 0)
+        rc = ce_tokenizer_check_settings(f->config, f->config_path, f->root, f->path, err);
     if (rc < 0)
         return rc;
     bool modern = json_is_object(json_object_get(f->config, "added_tokens_decoder"));

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #define FILE_MAX ((size_t)64 << 20)
 #define BYTE_SYMBOLS 512
@@ -21,10 +20,6 @@ int ce_bpe_path(char path[CE_BPE_PATH], const char *dir, const char *name, ce_er
         return 0;
     return ce_fail(err, CE_EINVAL, "%.*s...: the path is too long", ce_vocab_quote(dir, n),
                    dir);
-}
-
-bool ce_bpe_exists(const char *path) {
-    return access(path, F_OK) == 0 || errno != ENOENT;
 }
 
 /* ---- vocabulary ---- */
@@ -379,16 +374,20 @@ static int open_directory(ce_tokenizer_bpe *t, ce_bpe_files *f, ce_vocab *v,
     if (!S_ISDIR(info.st_mode))
         return ce_fail(err, CE_EIO, "%s: not a directory", f->dir);
     int rc = ce_bpe_path(f->path, f->dir, "tokenizer.json", err);
-    if (rc < 0)
-        return rc;
-    if (ce_bpe_exists(f->path))
-        return open_json(t, f, v, err);
+    bool has_json = false, has_vocab = false, has_merges = false;
+    if (rc == 0)
+        rc = ce_path_exists(&has_json, f->path, err);
+    if (rc < 0 || has_json)
+        return rc < 0 ? rc : open_json(t, f, v, err);
     rc = ce_bpe_path(f->path, f->dir, "vocab.json", err);
     if (rc == 0)
         rc = ce_bpe_path(merges, f->dir, "merges.txt", err);
+    if (rc == 0)
+        rc = ce_path_exists(&has_vocab, f->path, err);
+    if (rc == 0)
+        rc = ce_path_exists(&has_merges, merges, err);
     if (rc < 0)
         return rc;
-    bool has_vocab = ce_bpe_exists(f->path), has_merges = ce_bpe_exists(merges);
     if (has_vocab != has_merges)
         return ce_fail(err, CE_EFORMAT, "%s: missing, but %s is there",
                        has_vocab ? merges : f->path, has_vocab ? f->path : merges);
@@ -431,6 +430,7 @@ out:
         json_decref(f->config);
         json_decref(f->map);
         json_decref(f->named);
+        json_decref(f->stated);
         ce_json_table_free(&f->table);
         free(f->added);
         free(f->text);

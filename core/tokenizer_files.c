@@ -1,13 +1,13 @@
 #include "tokenizer_files.h"
 
 #include "fs.h"
+#include "tokenizer_special.h"
 #include "unicode.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #define ADDED_MAX 16384 /* they are searched one by one */
 #define FILE_MAX ((size_t)64 << 20)
@@ -24,15 +24,13 @@ static int join(char path[CE_TOKENIZER_PATH], const char *dir, const char *name,
                    dir);
 }
 
-/* True also for a file that cannot be looked at: opening it will tell why. */
-static bool exists(const char *path) {
-    return access(path, F_OK) == 0 || errno != ENOENT;
-}
-
 static int load_small(json_t **out, char path[CE_TOKENIZER_PATH], const char *dir,
                       const char *name, ce_error *err) {
+    bool there = false;
     int rc = join(path, dir, name, err);
-    return rc < 0 || !exists(path) ? rc : ce_json_load(out, path, err);
+    if (rc == 0)
+        rc = ce_path_exists(&there, path, err);
+    return there ? ce_json_load(out, path, err) : rc;
 }
 
 int ce_tokenizer_files_begin(ce_tokenizer_files *f, const char *dir, ce_error *err) {
@@ -55,6 +53,7 @@ void ce_tokenizer_files_end(ce_tokenizer_files *f) {
     json_decref(f->config);
     json_decref(f->map);
     json_decref(f->named);
+    json_decref(f->stated);
     ce_json_table_free(&f->table);
     free(f->added);
     free(f->text);
@@ -63,7 +62,10 @@ void ce_tokenizer_files_end(ce_tokenizer_files *f) {
 
 int ce_tokenizer_files_choose(ce_tokenizer_files *f, const char *name, ce_error *err) {
     int rc = join(f->path, f->dir, name, err);
-    return rc < 0 ? rc : exists(f->path);
+    bool there = false;
+    if (rc == 0)
+        rc = ce_path_exists(&there, f->path, err);
+    return rc < 0 ? rc : there;
 }
 
 int ce_tokenizer_files_read(ce_tokenizer_files *f, ce_error *err) {
@@ -127,23 +129,7 @@ bool ce_tokenizer_files_is_class(const ce_tokenizer_files *f, const char *name) 
 }
 
 int ce_tokenizer_files_check_config(const ce_tokenizer_files *f, ce_error *err) {
-    static const char *const sides[] = {"padding_side", "truncation_side"};
-    bool split = false;
-    for (int i = 0; i < 2; i++) {
-        const char *side = "right";
-        int rc = ce_json_string(f->config, sides[i], &side, f->config_path, err);
-        if (rc == 0 && strcmp(side, "right") != 0)
-            rc =
-                ce_fail(err, CE_EUNSUPPORTED, "%s: \"%s\" is \"%.*s\", must be \"right\"",
-                        f->config_path, sides[i], ce_vocab_quote(side, strlen(side)), side);
-        if (rc < 0)
-            return rc;
-    }
-    int rc = ce_json_bool(f->config, "split_special_tokens", &split, f->config_path, err);
-    if (rc == 0 && split)
-        rc = ce_fail(err, CE_EUNSUPPORTED, "%s: \"split_special_tokens\" is not supported",
-                     f->config_path);
-    return rc;
+    return ce_tokenizer_check_settings(f->config, f->config_path, f->root, f->path, err);
 }
 
 /* ---- special and added tokens ---- */
@@ -174,11 +160,16 @@ int ce_tokenizer_files_special(const ce_tokenizer_files *f, const char *key,
     return 0;
 }
 
-static ce_stated_token *find_stated(ce_tokenizer_files *f, const char *text) {
-    for (size_t i = 0; i < f->added_count; i++)
-        if (strcmp(f->added[i].text, text) == 0)
-            return &f->added[i];
-    return NULL;
+static bool is_stated(const ce_tokenizer_files *f, const char *text) {
+    return json_object_get(f->stated, text) != NULL;
+}
+
+static int mark(ce_tokenizer_files *f, const char *text, bool special, ce_error *err) {
+    if (!f->stated)
+        f->stated = json_object();
+    if (f->stated && json_object_set_new(f->stated, text, json_boolean(special)) == 0)
+        return 0;
+    return ce_fail(err, CE_ENOMEM, "%s: out of memory for added tokens", f->path);
 }
 
 /* Room doubles whenever the count is a power of two. */
@@ -195,16 +186,19 @@ static int state(ce_tokenizer_files *f, ce_stated_token token, ce_error *err) {
         f->added = grown;
     }
     f->added[f->added_count++] = token;
-    return 0;
+    return mark(f, token.text, token.special, err);
 }
 
 int ce_tokenizer_files_state(ce_tokenizer_files *f, const char *text, ce_error *err) {
-    ce_stated_token *there = find_stated(f, text);
-    if (there)
-        there->special = true;
-    return there
-               ? 0
-               : state(f, (ce_stated_token){.text = text, .id = -1, .special = true}, err);
+    const json_t *special = json_object_get(f->stated, text);
+    if (!special)
+        return state(f, (ce_stated_token){.text = text, .id = -1, .special = true}, err);
+    if (json_is_true(special))
+        return 0;
+    for (size_t i = 0; i < f->added_count; i++)
+        if (strcmp(f->added[i].text, text) == 0)
+            f->added[i].special = true;
+    return mark(f, text, true, err);
 }
 
 static int state_object(ce_tokenizer_files *f, const json_t *object, int64_t id,
@@ -223,7 +217,7 @@ static int state_object(ce_tokenizer_files *f, const json_t *object, int64_t id,
         rc = ce_json_bool(object, "lstrip", &t.lstrip, path, err);
     if (rc == 0)
         rc = ce_json_bool(object, "rstrip", &t.rstrip, path, err);
-    return rc < 0 || find_stated(f, t.text) ? rc : state(f, t, err);
+    return rc < 0 || is_stated(f, t.text) ? rc : state(f, t, err);
 }
 
 /* tokenizer.json: "added_tokens": [{"id": 0, "content": ...}] */
@@ -276,7 +270,7 @@ static int state_named(ce_tokenizer_files *f, ce_error *err) {
     json_object_foreach(f->named, key, value) {
         int id = 0;
         int rc = ce_json_int(f->named, key, &id, 0, INT32_MAX - 1, f->named_path, err);
-        if (rc == 0 && !find_stated(f, key))
+        if (rc == 0 && !is_stated(f, key))
             rc =
                 state(f, (ce_stated_token){.text = key, .id = id, .normalized = true}, err);
         if (rc < 0)
@@ -298,23 +292,24 @@ static int state_special(ce_tokenizer_files *f, const json_t *value, const char 
     return rc < 0 ? rc : ce_tokenizer_files_state(f, text, err);
 }
 
-/* The named special tokens, then further ones under the newer or the older key. */
+/* The named special tokens, then further ones. */
 static int state_specials(ce_tokenizer_files *f, ce_error *err) {
     static const char *const keys[] = {"bos_token", "eos_token", "unk_token", "sep_token",
                                        "pad_token", "cls_token", "mask_token"};
-    static const char *const lists[] = {"extra_special_tokens",
-                                        "additional_special_tokens"};
     const char *path;
+    json_t *extra = NULL;
     int rc = 0;
     for (size_t i = 0; i < sizeof keys / sizeof *keys && rc == 0; i++) {
         const json_t *value = special_value(f, keys[i], &path);
         rc = state_special(f, value, path, err);
     }
-    for (size_t k = 0; k < 2; k++) {
-        const json_t *list = special_value(f, lists[k], &path);
-        for (size_t i = 0; i < json_array_size(list) && rc == 0; i++)
-            rc = state_special(f, json_array_get(list, i), path, err);
-    }
+    if (rc == 0)
+        rc = ce_tokenizer_extra_specials(&extra, f->config, f->config_path, f->map,
+                                         f->map_path, err);
+    path = f->map ? f->map_path : f->config_path;
+    for (size_t i = 0; i < json_array_size(extra) && rc == 0; i++)
+        rc = state_special(f, json_array_get(extra, i), path, err);
+    json_decref(extra);
     return rc;
 }
 

@@ -41,6 +41,7 @@ typedef struct ce_tokenizer_files {
     char named_path[CE_TOKENIZER_PATH];
     ce_stated_token *added; /* [added_count] */
     size_t added_count;
+    json_t *stated; /* their texts -> whether special: a repeat costs no search */
 } ce_tokenizer_files;
 
 int ce_tokenizer_files_begin(ce_tokenizer_files *f, const char *dir, ce_error *err);
@@ -66,7 +67,7 @@ int ce_tokenizer_files_added(ce_tokenizer_files *f, bool own_list, ce_error *err
 /* One more special token, unless it is there. */
 int ce_tokenizer_files_state(ce_tokenizer_files *f, const char *text, ce_error *err);
 
-/* Settings that change which ids come out, and that we do not follow, are refused. */
+/* ce_tokenizer_check_settings, of what has been read by now. */
 int ce_tokenizer_files_check_config(const ce_tokenizer_files *f, ce_error *err);
 
 /* The bytes of all added tokens, to make a vocabulary large enough. */

@@ -403,6 +403,8 @@ static int read_normalizer(ce_tokenizer_unigram *t, const ce_tokenizer_files *f,
         return 0;
     if (!ce_json_is_type(part, "Sequence"))
         return read_step(t, f, part, err);
+    if (!json_is_array(steps))
+        return ce_tokenizer_files_refuse(f, "normalizer", part, err);
     for (size_t i = 0; i < json_array_size(steps) && rc == 0; i++)
         rc = read_step(t, f, json_array_get(steps, i), err);
     return rc;
@@ -460,6 +462,8 @@ int ce_tokenizer_unigram_read_pipeline(ce_tokenizer_unigram *t, const ce_tokeniz
         return rc;
     if (!ce_json_is_type(part, "Sequence"))
         return read_splitter(t, f, part, err);
+    if (!json_is_array(both))
+        return ce_tokenizer_files_refuse(f, "pre_tokenizer", part, err);
     for (size_t i = 0; i < json_array_size(both) && rc == 0; i++)
         rc = read_splitter(t, f, json_array_get(both, i), err);
     return rc;

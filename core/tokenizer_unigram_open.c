@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define NAMES_MAX 65536    /* they are searched one by one */
+#define PIECE_MAX 1024     /* bytes; from every place of a text a search may go as far */
 #define UNKNOWN_PENALTY 10 /* kUnkPenalty, K_UNK_PENALTY */
 
 typedef struct unigram_names {
@@ -51,6 +52,18 @@ static int twice(const ce_tokenizer_files *f, ce_token_text piece, size_t id,
                  ce_error *err) {
     return ce_fail(err, CE_EFORMAT, "%s: piece %zu \"%.*s\" is there twice", f->path, id,
                    ce_vocab_quote(piece.at, piece.size), piece.at);
+}
+
+static int check_size(const ce_tokenizer_files *f, ce_token_text piece, size_t id,
+                      ce_error *err) {
+    if (piece.size == 0)
+        return ce_fail(err, CE_EFORMAT, "%s: piece %zu is empty", f->path, id);
+    if (piece.size <= PIECE_MAX)
+        return 0;
+    return ce_fail(
+        err, CE_EUNSUPPORTED,
+        "%s: piece %zu \"%.*s...\" has %zu bytes; more than %d are not supported", f->path,
+        id, ce_vocab_quote(piece.at, piece.size), piece.at, piece.size, PIECE_MAX);
 }
 
 /* "<0x41>" -> 0x41; -1: no such name. */
@@ -105,7 +118,9 @@ static int add_piece(ce_tokenizer_unigram *t, const ce_tokenizer_files *f,
         return add_byte(t, f, p->text, id, err);
     if (p->type != CE_PIECE_NORMAL && p->type != CE_PIECE_USER_DEFINED)
         return add_name(t, text, size, id, err);
-    int rc = ce_unigram_add(&t->model, id, text, size, score_of(p, highest), err);
+    int rc = check_size(f, p->text, (size_t)id, err);
+    if (rc == 0)
+        rc = ce_unigram_add(&t->model, id, text, size, score_of(p, highest), err);
     if (rc > 0)
         return twice(f, p->text, (size_t)id, err);
     if (rc == 0 && p->type == CE_PIECE_USER_DEFINED)
@@ -147,10 +162,12 @@ static int fill_from_table(ce_tokenizer_unigram *t, const ce_tokenizer_files *f,
     for (size_t i = 0; i < table->score_count && rc == 0; i++) {
         const ce_json_score *s = &table->scores[i];
         lowest = s->score < lowest ? s->score : lowest;
-        if (s->token.size == 0)
-            return ce_fail(err, CE_EFORMAT, "%s: piece %zu is empty", f->path, i);
-        rc = ce_unigram_add(&t->model, (int32_t)i, s->token.at, s->token.size, s->score,
-                            err);
+        rc = check_size(f, s->token, i, err);
+        if (rc == 0)
+            rc = ce_unigram_add(&t->model, (int32_t)i, s->token.at, s->token.size, s->score,
+                                err);
+        if (rc < 0)
+            return rc;
         if (rc > 0)
             return twice(f, s->token, i, err);
         int byte = s->token.at[0] == '<' ? byte_of(s->token) : -1;
@@ -324,7 +341,9 @@ static int open_model(ce_tokenizer_unigram *t, ce_tokenizer_files *f, ce_error *
     ce_sentencepiece m = {0};
     t->base.source = "spiece.model";
     t->base.encode = ce_tokenizer_siglip_encode;
-    int rc = read_beside(f, err);
+    int rc = ce_tokenizer_files_check_config(f, err); /* not tokenizer.json's sides */
+    if (rc == 0)
+        rc = read_beside(f, err);
     if (rc == 0)
         rc = ce_tokenizer_files_choose(f, "spiece.model", err);
     if (rc >= 0)
@@ -387,6 +406,8 @@ static int open_json(ce_tokenizer_unigram *t, ce_tokenizer_files *f, ce_error *e
     t->base.source = "tokenizer.json";
     t->base.encode = ce_tokenizer_unigram_encode;
     int rc = ce_tokenizer_files_load_json(f, "Unigram", err);
+    if (rc == 0)
+        rc = ce_tokenizer_files_check_config(f, err);
     if (rc == 0 && f->table.score_count == 0)
         rc = ce_fail(err, CE_EFORMAT, "%s: \"vocab\" is missing, empty or no array",
                      f->path);
@@ -400,8 +421,7 @@ static int open_json(ce_tokenizer_unigram *t, ce_tokenizer_files *f, ce_error *e
 static int open_directory(ce_tokenizer_unigram *t, ce_tokenizer_files *f, ce_error *err) {
     bool siglip = ce_tokenizer_files_is_class(f, "") ||
                   ce_tokenizer_files_is_class(f, "SiglipTokenizer");
-    int rc = ce_tokenizer_files_check_config(f, err);
-    int model = rc < 0 ? rc : ce_tokenizer_files_choose(f, "spiece.model", err);
+    int model = ce_tokenizer_files_choose(f, "spiece.model", err);
     int json = model < 0 ? model : ce_tokenizer_files_choose(f, "tokenizer.json", err);
     if (json < 0)
         return json;

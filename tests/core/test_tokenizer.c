@@ -769,9 +769,64 @@ static void test_lower_case_knows_the_final_sigma_and_the_dotted_i(void **state)
     expect_lower("İ", false, "i\xcc\x87");
 }
 
+static void test_texts_padded_or_cut_at_their_left_are_refused(void **state) {
+    static const char *const parts[] = {"padding", "truncation"};
+    (void)state;
+    copy_small(TOKENIZER);
+    put_text(CONFIG, "{\"padding_side\": \"left\"}");
+    expect_refused(CE_EUNSUPPORTED, "\"padding_side\" is \"left\", must be \"right\"");
+    put_text(CONFIG, "{\"truncation_side\": \"left\"}");
+    expect_refused(CE_EUNSUPPORTED, "\"truncation_side\" is \"left\"");
+    put_text(CONFIG, "{\"split_special_tokens\": true}");
+    expect_refused(CE_EUNSUPPORTED, "\"split_special_tokens\" is not supported");
+    for (int i = 0; i < 2; i++) {
+        json_t *root = small_json(TOKENIZER);
+        json_object_set_new(root, parts[i], json_pack("{s:s}", "direction", "Left"));
+        put_json(TOKENIZER, root);
+        put_text(CONFIG, "{}");
+        expect_refused(CE_EUNSUPPORTED, "has the direction \"Left\", must be \"Right\"");
+        put_text(CONFIG, "{\"padding_side\": \"right\", \"truncation_side\": \"right\"}");
+        ce_tokenizer_free(open_at(temporary, CE_TEXT_HUGGING_FACE));
+        copy_small(TOKENIZER);
+    }
+}
+
+/* One with an id is found whole; one without would get an id that no model knows. */
+static void test_further_special_tokens_are_found_or_refused(void **state) {
+    (void)state;
+    copy_small(TOKENIZER);
+    put_text(CONFIG, "{\"additional_special_tokens\": [\"zebra\"]}");
+    expect_refused(CE_EFORMAT, "the added token \"zebra\" is not in the vocabulary");
+    put_text(CONFIG, "{\"extra_special_tokens\": {\"image_token\": \"quux\"}}");
+    expect_refused(CE_EFORMAT, "the added token \"quux\" is not in the vocabulary");
+    put_text(CONFIG, "{\"image_token\": \"quux\"}");
+    expect_refused(CE_EFORMAT, "the added token \"quux\" is not in the vocabulary");
+    put_text(CONFIG, "{\"extra_special_tokens\": [\"!\"]}");
+    ce_tokenizer *t = open_at(temporary, CE_TEXT_HUGGING_FACE);
+    EXPECT_IDS(t, "!!", 0, 0);
+    ce_tokenizer_free(t);
+}
+
+static void test_a_link_to_nothing_is_not_passed_over(void **state) {
+    (void)state;
+    for (int which = 0; which < FILES; which++) {
+        char path[GOLDEN_PATH];
+        clear(NULL);
+        if (which >= CONFIG)
+            copy_small(VOCAB), copy_small(MERGES);
+        file_in(path, sizeof path, which);
+        assert_int_equal(symlink("blob", path), 0);
+        expect_refused(CE_EIO, "a link to nothing (an interrupted download?)");
+        assert_int_equal(unlink(path), 0);
+    }
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup(name, clear)
     const struct CMUnitTest tests[] = {
+        TEST(test_texts_padded_or_cut_at_their_left_are_refused),
+        TEST(test_further_special_tokens_are_found_or_refused),
+        TEST(test_a_link_to_nothing_is_not_passed_over),
         TEST(test_built_in_ids_are_those_of_each_library),
         TEST(test_the_full_vocabulary_file_gives_the_same_ids),
         TEST(test_either_form_of_the_files_gives_the_same_padded_rows),

@@ -424,6 +424,66 @@ static void damaged_models_never_crash(void **state) {
     free(bytes);
 }
 
+static void a_sequence_without_its_steps_is_refused(void **state) {
+    (void)state;
+    put("tokenizer.json", "{\"normalizer\": {\"type\": \"Sequence\"}, " JSON_MODEL);
+    expect_fault(CE_EUNSUPPORTED, "normalizer is not supported: {\"type\":\"Sequence\"}");
+    put("tokenizer.json", "{\"pre_tokenizer\": {\"type\": \"Sequence\"}, " JSON_MODEL);
+    expect_fault(CE_EUNSUPPORTED,
+                 "pre_tokenizer is not supported: {\"type\":\"Sequence\"}");
+}
+
+/* tokenizer.json's direction counts only where the file itself is followed. */
+static void texts_padded_or_cut_at_their_left_are_refused(void **state) {
+    (void)state;
+    model m;
+    put("tokenizer.json",
+        "{\"padding\": {\"direction\": \"Left\"}, \"added_tokens\": [], " JSON_MODEL);
+    expect_fault(CE_EUNSUPPORTED, "\"padding\" has the direction \"Left\"");
+    begin(&m);
+    write_model(&m);
+    ce_tokenizer_free(open_at(scratch_directory));
+    put("tokenizer_config.json", "{\"truncation_side\": \"left\"}");
+    expect_fault(CE_EUNSUPPORTED, "\"truncation_side\" is \"left\"");
+}
+
+static void a_very_long_piece_is_refused(void **state) {
+    (void)state;
+    char text[2000], *at = text;
+    at += sprintf(at, "{\"model\": {\"type\": \"Unigram\", \"unk_id\": 0, \"vocab\": "
+                      "[[\"<unk>\", 0], [\"");
+    memset(at, 'a', 1025);
+    sprintf(at + 1025, "\", -1]]}}");
+    put("tokenizer.json", text);
+    expect_fault(CE_EUNSUPPORTED, "has 1025 bytes; more than 1024 are not supported");
+}
+
+/* Against Knuth's multiplier: node n's byte is chosen so that the edges lie side by side,
+ * which a table with a fixed hash makes quadratic. */
+static void no_string_is_slow_to_put(void **state) {
+    (void)state;
+    enum { LENGTH = 1 << 18 };
+    char *text = malloc(LENGTH);
+    assert_non_null(text);
+    for (uint32_t n = 0; n < LENGTH; n++) {
+        uint32_t least = UINT32_MAX;
+        for (uint32_t byte = 0; byte < 256; byte++) {
+            uint32_t place = (n << 8 | byte) * 2654435769u;
+            if (place < least) {
+                least = place;
+                text[n] = (char)byte;
+            }
+        }
+    }
+    ce_trie t = {0};
+    double since = scratch_seconds();
+    assert_int_equal(ce_trie_put(&t, text, LENGTH, 7, NULL), 0);
+    assert_int_equal(ce_trie_find(&t, text, LENGTH), 7);
+    assert_true(scratch_seconds() - since < 2);
+    ce_trie_free(&t);
+    free(text);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup(name, clean)
     const struct CMUnitTest tests[] = {
@@ -439,6 +499,10 @@ int main(void) {
         TEST(files_that_contradict_each_other_are_refused),
         TEST(what_a_tokenizer_json_may_not_say_is_refused_by_name),
         TEST(damaged_models_never_crash),
+        TEST(a_sequence_without_its_steps_is_refused),
+        TEST(texts_padded_or_cut_at_their_left_are_refused),
+        TEST(a_very_long_piece_is_refused),
+        TEST(no_string_is_slow_to_put),
     };
     return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }

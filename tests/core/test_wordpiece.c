@@ -222,6 +222,80 @@ static void files_that_contradict_each_other_are_refused(void **state) {
     expect_fault(CE_EFORMAT, "\"vocab\" is missing or no object");
 }
 
+/* As transformers 5.23: tokenizer.json's direction counts where the config states none. */
+static void texts_padded_or_cut_at_their_left_are_refused(void **state) {
+    (void)state;
+#define JSON_LEFT(part)                                                                    \
+    "{\"" part                                                                             \
+    "\": {\"direction\": \"Left\"}, \"added_tokens\": [], \"model\": {\"type\": "          \
+    "\"WordPiece\", \"vocab\": {\"[UNK]\": 0, \"[CLS]\": 1, \"[SEP]\": 2, \"[PAD]\": 3}}}"
+    put("tokenizer.json", JSON_LEFT("padding"));
+    expect_fault(CE_EUNSUPPORTED,
+                 "\"padding\" has the direction \"Left\", must be \"Right\"");
+    put("tokenizer_config.json", "{\"padding_side\": \"right\"}");
+    ce_tokenizer_free(open_at(scratch_directory));
+    put("tokenizer.json", JSON_LEFT("truncation"));
+    expect_fault(CE_EUNSUPPORTED, "\"truncation\" has the direction \"Left\"");
+    put("tokenizer_config.json", "{\"padding_side\": \"left\"}");
+    expect_fault(CE_EUNSUPPORTED, "\"padding_side\" is \"left\", must be \"right\"");
+}
+
+/* Ids as BertTokenizer of transformers 5.23 gives. */
+static void further_special_tokens_are_those_of_the_reference(void **state) {
+    (void)state;
+    put("vocab.txt", VOCAB);
+    put("tokenizer_config.json", "{\"extra_special_tokens\": {\"image_token\": \"quux\", "
+                                 "\"b\": \"zebra\"}, \"c_token\": \"cat\"}");
+    EXPECT_IDS("cats zebra quux", 2, 5, 1, 12, 11, 3);
+    put("tokenizer_config.json", "{\"extra_special_tokens\": [\"quux\", {\"content\": "
+                                 "\"zebra\"}], \"additional_special_tokens\": [\"x\"]}");
+    EXPECT_IDS("zebra quux", 2, 12, 11, 3);
+    put("tokenizer_config.json", "{\"extra_special_tokens\": [], "
+                                 "\"additional_special_tokens\": [\"zebra\"]}");
+    EXPECT_IDS("zebra", 2, 11, 3);
+    put("special_tokens_map.json", "{\"extra_special_tokens\": {\"a\": \"quux\"}}");
+    EXPECT_IDS("zebra quux", 2, 1, 11, 3);
+    put("special_tokens_map.json", "{\"additional_special_tokens\": [\"quux\"]}");
+    EXPECT_IDS("zebra quux", 2, 11, 1, 3);
+    put("special_tokens_map.json", "{\"extra_special_tokens\": 3}");
+    expect_fault(CE_EFORMAT, "\"extra_special_tokens\" is neither a list nor an object");
+    put("special_tokens_map.json", "{\"extra_special_tokens\": [3]}");
+    expect_fault(CE_EFORMAT, "\"extra_special_tokens\" is no token");
+}
+
+/* 10,000 tokens, then repeats of the last: each would be sought among all. */
+static void repeats_of_special_tokens_cost_nothing(void **state) {
+    (void)state;
+    char *text = malloc(4 << 20), *at = text;
+    assert_non_null(text);
+    at += sprintf(at, "{\"additional_special_tokens\": [\"zz00000\"");
+    for (int i = 1; i < 300000; i++)
+        at += sprintf(at, ",\"zz%05d\"", i < 10000 ? i : 9999);
+    sprintf(at, "]}");
+    put("special_tokens_map.json", text);
+    put("vocab.txt", VOCAB);
+    double since = scratch_seconds();
+    ce_tokenizer *t = open_at(scratch_directory);
+    assert_true(scratch_seconds() - since < 2);
+    assert_int_equal(ce_tokenizer_vocab_size(t), 11 + 10000);
+    ce_tokenizer_free(t);
+    free(text);
+}
+
+static void a_link_to_nothing_is_not_passed_over(void **state) {
+    static const char *const links[] = {"tokenizer.json", "tokenizer_config.json",
+                                        "special_tokens_map.json", "added_tokens.json"};
+    (void)state;
+    put("vocab.txt", VOCAB);
+    for (size_t i = 0; i < sizeof links / sizeof *links; i++) {
+        char part[128];
+        snprintf(part, sizeof part, "/%s: a link to nothing", links[i]);
+        assert_int_equal(symlink("blob", scratch_path(links[i])), 0);
+        expect_fault(CE_EIO, part);
+        assert_int_equal(unlink(scratch_path(links[i])), 0);
+    }
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup(name, clean)
     const struct CMUnitTest tests[] = {
@@ -236,6 +310,10 @@ int main(void) {
         TEST(what_is_not_followed_is_refused_by_name),
         TEST(a_broken_vocabulary_is_one_clear_line),
         TEST(files_that_contradict_each_other_are_refused),
+        TEST(texts_padded_or_cut_at_their_left_are_refused),
+        TEST(further_special_tokens_are_those_of_the_reference),
+        TEST(repeats_of_special_tokens_cost_nothing),
+        TEST(a_link_to_nothing_is_not_passed_over),
     };
     return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }
