@@ -783,6 +783,7 @@ static void test_texts_padded_or_cut_at_their_left_are_refused(void **state) {
         json_t *root = small_json(TOKENIZER);
         json_object_set_new(root, parts[i], json_pack("{s:s}", "direction", "Left"));
         put_json(TOKENIZER, root);
+        json_decref(root);
         put_text(CONFIG, "{}");
         expect_refused(CE_EUNSUPPORTED, "has the direction \"Left\", must be \"Right\"");
         put_text(CONFIG, "{\"padding_side\": \"right\", \"truncation_side\": \"right\"}");
