@@ -33,10 +33,11 @@ static bool patch(uintptr_t at) {
         if (at >= end || at < atomic_load(&g->begin))
             continue;
         at -= at % page;
+        atomic_store(&g->tripped,
+                     true); /* first: another thread may read the zeros at once */
         if (mmap((void *)at, end - at, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
                  -1, 0) == MAP_FAILED)
             return false;
-        atomic_store(&g->tripped, true);
         return true;
     }
     return false;
