@@ -103,6 +103,35 @@ int ce_file_read(char **out, size_t *size, const char *path, size_t max, ce_erro
     return CE_OK;
 }
 
+int ce_file_open(int *fd, uint64_t *size, const char *path, ce_error *err) {
+    struct stat st;
+    int code = open_regular(fd, &st, path, err);
+    if (code == CE_OK)
+        *size = (uint64_t)st.st_size;
+    return code;
+}
+
+int ce_file_read_at(void *out, size_t size, int fd, uint64_t offset, const char *path,
+                    ce_error *err) {
+    size_t got = 0;
+    if (offset > INT64_MAX || size > INT64_MAX - offset)
+        return ce_fail(err, CE_EINVAL,
+                       "%s: %zu bytes from %ju on are beyond any file's end", path, size,
+                       (uintmax_t)offset);
+    while (got < size) {
+        ssize_t n = pread(fd, (char *)out + got, size - got, (off_t)(offset + got));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return fail_errno(err, path);
+        if (n == 0)
+            return ce_fail(err, CE_EFORMAT, "%s: truncated: ends before byte %ju", path,
+                           (uintmax_t)offset + size);
+        got += (size_t)n;
+    }
+    return CE_OK;
+}
+
 /* ---- listings ---- */
 
 typedef struct entry {

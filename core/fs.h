@@ -6,10 +6,19 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Reads a whole regular file (a directory, or larger than `max`, is an error); `**out` is
  * malloc'd, NUL-terminated behind `*size` bytes. */
 int ce_file_read(char **out, size_t *size, const char *path, size_t max, ce_error *err);
+
+/* Opens a regular file for ce_file_read_at; `*size` is its length. The caller closes `*fd`.
+ */
+int ce_file_open(int *fd, uint64_t *size, const char *path, ce_error *err);
+
+/* Exactly `size` bytes from byte `offset` on; CE_EFORMAT where the file ends before. */
+int ce_file_read_at(void *out, size_t size, int fd, uint64_t offset, const char *path,
+                    ce_error *err);
 
 /* Names in a directory, sorted by byte value, without "." and ".."; `is_dir` follows
  * links. Names that are not UTF-8 are kept as they are. */

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <webp/decode.h>
 
 /* The largest file that is read into memory. */
@@ -140,6 +141,43 @@ int ce_image_load(ce_image *out, const char *path, ce_alpha alpha, ce_error *err
     int rc = ce_file_read(&data, &size, path, MAX_FILE, err);
     if (rc == 0)
         rc = ce_image_decode(out, data, size, path, alpha, err);
+    free(data);
+    return rc;
+}
+
+void ce_image_part_name(char *out, size_t room, const char *path, uint64_t offset,
+                        uint64_t size) {
+    snprintf(out, room, "%s (%ju bytes at %ju)", path, (uintmax_t)size, (uintmax_t)offset);
+}
+
+/* malloc'd. What does not lie in the file is refused before memory is taken for it. */
+static int read_part(char **data, const char *path, uint64_t offset, uint64_t size,
+                     const char *name, ce_error *err) {
+    int fd;
+    uint64_t end;
+    int rc = ce_file_open(&fd, &end, path, err);
+    if (rc < 0)
+        return rc;
+    if (size > end || offset > end - size)
+        rc = ce_fail(err, CE_EFORMAT, "%s: the file ends at %ju", name, (uintmax_t)end);
+    else if (size > MAX_FILE)
+        rc = ce_fail(err, CE_EFORMAT, "%s: too large: %zu are allowed", name, MAX_FILE);
+    else if (!(*data = malloc((size_t)size + 1)))
+        rc = ce_fail(err, CE_ENOMEM, "%s: no memory", name);
+    else
+        rc = ce_file_read_at(*data, (size_t)size, fd, offset, path, err);
+    close(fd);
+    return rc;
+}
+
+int ce_image_load_part(ce_image *out, const char *path, uint64_t offset, uint64_t size,
+                       ce_alpha alpha, ce_error *err) {
+    char name[sizeof err->message], *data = NULL;
+    *out = (ce_image){0};
+    ce_image_part_name(name, sizeof name, path, offset, size);
+    int rc = read_part(&data, path, offset, size, name, err);
+    if (rc == 0)
+        rc = ce_image_decode(out, data, (size_t)size, name, alpha, err);
     free(data);
     return rc;
 }

@@ -41,6 +41,15 @@ typedef enum ce_alpha {
  * with masks; TGA of 1 bit, or of 16 over white). */
 int ce_image_load(ce_image *out, const char *path, ce_alpha alpha, ce_error *err);
 
+/* The same of a file inside a file (a member of a tar): `size` bytes from `offset` on, and
+ * never more of it. Messages begin with ce_image_part_name. */
+int ce_image_load_part(ce_image *out, const char *path, uint64_t offset, uint64_t size,
+                       ce_alpha alpha, ce_error *err);
+
+/* "PATH (SIZE bytes at OFFSET)", cut to `room`. */
+void ce_image_part_name(char *out, size_t room, const char *path, uint64_t offset,
+                        uint64_t size);
+
 /* The same from memory; `name` stands for the path in messages. */
 int ce_image_decode(ce_image *out, const void *data, size_t size, const char *name,
                     ce_alpha alpha, ce_error *err);

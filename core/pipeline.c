@@ -61,16 +61,27 @@ static int set_problem(job *j, size_t i, const char *message, ce_error *err) {
     return j->status[i].problem ? CE_OK : ce_fail(err, CE_ENOMEM, "out of memory");
 }
 
+/* Sets `err` to a fault that knows nothing of the picture, with the file's name (and the
+ * place in it) before it; pixels in memory have none. */
+static int fail_picture(const ce_picture *p, int code, const char *fault, ce_error *err) {
+    char name[sizeof err->message];
+    if (!p || !p->path)
+        return ce_fail(err, code, "%s", fault);
+    if (!p->is_part)
+        return ce_fail(err, code, "%s: %s", p->path, fault);
+    ce_image_part_name(name, sizeof name, p->path, p->offset, p->size);
+    return ce_fail(err, code, "%s: %s", name, fault);
+}
+
 /* Takes over a computed row. Weights that are finite can still overflow: no number that is
  * none may pass for an answer. */
-static int take_row(job *j, size_t i, const float *row, const char *name, ce_error *err) {
+static int take_row(job *j, size_t i, const float *row, ce_error *err) {
     size_t d = (size_t)ce_model_get_info(j->model)->embed_dim;
     for (size_t k = 0; k < d; k++)
         if (!isfinite(row[k])) {
             ce_error problem;
-            ce_fail(&problem, CE_EFORMAT,
-                    "%s%sthe model's embedding overflows (NaN or infinity)",
-                    name ? name : "", name ? ": " : "");
+            fail_picture(j->pictures ? &j->pictures[i] : NULL, CE_EFORMAT,
+                         "the model's embedding overflows (NaN or infinity)", &problem);
             return set_problem(j, i, problem.message, err);
         }
     memcpy(j->embeds + i * d, row, d * sizeof *row);
@@ -84,25 +95,29 @@ static int finish_chunk(job *j, size_t first, size_t count, const size_t *places
     size_t d = (size_t)ce_model_get_info(j->model)->embed_dim;
     int result = CE_OK;
     for (size_t g = 0; g < good && result == CE_OK; g++)
-        result = take_row(j, places[g], embeds + g * d,
-                          j->pictures ? j->pictures[places[g]].path : NULL, err);
+        result = take_row(j, places[g], embeds + g * d, err);
     for (size_t i = first; i < first + count; i++)
         j->status[i].done = true;
     return result;
 }
 
+int ce_picture_load(ce_image *out, const ce_picture *p, ce_error *err) {
+    if (!p->path)
+        return ce_image_from_pixels(out, p->pixels, p->width, p->height, p->channels, err);
+    return p->is_part ? ce_image_load_part(out, p->path, p->offset, p->size, p->alpha, err)
+                      : ce_image_load(out, p->path, p->alpha, err);
+}
+
 static int load_pixels(const job *j, float *pixels, const ce_picture *p, ce_error *err) {
     ce_image image;
-    int result = p->path ? ce_image_load(&image, p->path, p->alpha, err)
-                         : ce_image_from_pixels(&image, p->pixels, p->width, p->height,
-                                                p->channels, err);
+    int result = ce_picture_load(&image, p, err);
     if (result < 0)
         return result;
     result =
         ce_preprocess_image(pixels, &ce_model_get_info(j->model)->preprocess, &image, err);
-    if (result < 0 && p->path) { /* the recipe does not know the file's name */
+    if (result < 0) {
         ce_error inner = *err;
-        ce_fail(err, result, "%s: %s", p->path, inner.message);
+        fail_picture(p, result, inner.message, err);
     }
     ce_image_free(&image);
     return result;

@@ -14,13 +14,19 @@
 
 #include <stdatomic.h>
 
-/* A picture: a file, or pixels in memory (path NULL). Borrowed. */
+/* A picture: a file, a part of one, or pixels in memory (path NULL). Borrowed. */
 typedef struct ce_picture {
     const char *path;
+    bool is_part; /* of the file: `size` bytes from `offset` on */
+    uint64_t offset, size;
     const uint8_t *pixels;       /* [height, width, channels] */
     int width, height, channels; /* channels 1 or 3 */
     ce_alpha alpha;
 } ce_picture;
+
+/* Decodes or copies it. Errors are those of ce_image_load, ce_image_load_part and
+ * ce_image_from_pixels. */
+int ce_picture_load(ce_image *out, const ce_picture *picture, ce_error *err);
 
 typedef struct ce_text {
     const char *text;
