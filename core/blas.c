@@ -51,10 +51,11 @@ static void load(void) {
     char *(*config)(void), *(*core)(void);
     void (*set_threads)(int);
     find(handle, "cblas_sgemm", &library.sgemm);
+    find(handle, "cblas_dgemm", &library.dgemm);
     find(handle, "openblas_get_config", &config);
     find(handle, "openblas_get_corename", &core);
     find(handle, "openblas_set_num_threads", &set_threads);
-    if (!library.sgemm || !config || !core || !set_threads)
+    if (!library.sgemm || !library.dgemm || !config || !core || !set_threads)
         return;
     set_threads(1);
     describe(config(), core());

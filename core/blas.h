@@ -19,6 +19,9 @@ typedef struct ce_blas_library {
     void (*sgemm)(enum CBLAS_ORDER, enum CBLAS_TRANSPOSE, enum CBLAS_TRANSPOSE, blasint m,
                   blasint n, blasint k, float alpha, const float *a, blasint lda,
                   const float *b, blasint ldb, float beta, float *c, blasint ldc);
+    void (*dgemm)(enum CBLAS_ORDER, enum CBLAS_TRANSPOSE, enum CBLAS_TRANSPOSE, blasint m,
+                  blasint n, blasint k, double alpha, const double *a, blasint lda,
+                  const double *b, blasint ldb, double beta, double *c, blasint ldc);
     char description[160]; /* "OpenBLAS 0.3.21, kernel SkylakeX" */
 } ce_blas_library;
 

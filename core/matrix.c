@@ -44,17 +44,27 @@ void ce_matrix_normalize(ce_matrix *m) {
 }
 
 /* A stripe of columns at a time, so that rows are read along and not across. */
-void ce_matrix_mean(const ce_matrix *m, float *out) {
+void ce_matrix_mean_weighted(const ce_matrix *m, const double *weights, float *out) {
     enum { STRIPE = 64 };
+    double total = 0;
+    for (size_t r = 0; r < m->rows; r++)
+        total += weights ? weights[r] : 1;
     for (size_t first = 0; first < m->cols; first += STRIPE) {
         double sum[STRIPE] = {0};
         size_t width = m->cols - first < STRIPE ? m->cols - first : STRIPE;
-        for (size_t r = 0; r < m->rows; r++)
+        for (size_t r = 0; r < m->rows; r++) {
+            const float *row = ce_matrix_row(m, r) + first;
+            double weight = weights ? weights[r] : 1;
             for (size_t c = 0; c < width; c++)
-                sum[c] += (double)ce_matrix_row(m, r)[first + c];
+                sum[c] += weight * (double)row[c];
+        }
         for (size_t c = 0; c < width; c++)
-            out[first + c] = (float)(sum[c] / (double)m->rows);
+            out[first + c] = (float)(sum[c] / total);
     }
+}
+
+void ce_matrix_mean(const ce_matrix *m, float *out) {
+    ce_matrix_mean_weighted(m, NULL, out);
 }
 
 /* ---- similarity ----
@@ -96,6 +106,19 @@ dot_tile(float out[TILE][PANEL], const float *const rows[TILE], const float *pan
             for (size_t p = 0; p < PANEL; p++)
                 out[t][p] += sum[t][p];
     }
+}
+
+/* The order of dot_tile, for one entry. */
+float ce_dot(const float *a, const float *b, size_t n) {
+    float out = 0;
+    for (size_t first = 0; first < n; first += DEPTH) {
+        size_t end = n - first < DEPTH ? n : first + DEPTH;
+        float sum = 0;
+        for (size_t c = first; c < end; c++)
+            sum += a[c] * b[c];
+        out += sum;
+    }
+    return out;
 }
 
 /* Rows of a from `row` on, at most TILE, against one panel. Missing rows repeat the last:

@@ -28,10 +28,16 @@ void ce_matrix_normalize(ce_matrix *m);
 /* Mean over the rows into out[cols], summed in float64; rows must be at least 1. */
 void ce_matrix_mean(const ce_matrix *m, float *out);
 
+/* The same with a weight for each row, above 0 and finite; NULL: all are 1. */
+void ce_matrix_mean_weighted(const ce_matrix *m, const double *weights, float *out);
+
 /* out = a b^T, [a.rows, b.rows]; a.cols must equal b.cols (CE_EINVAL). Every entry is
  * computed by the same sequence of operations wherever it stands, so equal rows give
  * equal scores: ties are ties. */
 int ce_matrix_similarity(ce_matrix *out, const ce_matrix *a, const ce_matrix *b,
                          ce_error *err);
+
+/* One such entry, of a[n] and b[n]: the same bits. */
+float ce_dot(const float *a, const float *b, size_t n);
 
 #endif

@@ -103,6 +103,80 @@ out:
     return code;
 }
 
+/* Each cluster's sum and count, side by side; returns how many clusters hold items. */
+static size_t tally_clusters(double *sums, double *counts, const double *values,
+                             const uint32_t *clusters, size_t n) {
+    size_t filled = 0;
+    for (size_t i = 0; i < n; i++) {
+        size_t cluster = clusters ? clusters[i] : i;
+        sums[cluster] += values[i];
+        counts[cluster]++;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (counts[i] == 0)
+            continue;
+        sums[filled] = sums[i];
+        counts[filled++] = counts[i];
+    }
+    return filled;
+}
+
+/* Davison, Hinkley: Bootstrap Methods and their Application (1997), section 3.8: whole
+ * clusters are drawn, and the mean is over the items that came with them. */
+int ce_bootstrap_mean(const double *values, const uint32_t *clusters, size_t n,
+                      size_t resamples, uint64_t seed, double *low, double *high) {
+    *low = *high = (double)NAN;
+    for (size_t i = 0; i < n; i++)
+        if (isnan(values[i]))
+            return CE_OK;
+    if (n == 0 || resamples == 0)
+        return CE_OK;
+    int code = CE_ENOMEM;
+    double *sums = calloc(n, sizeof *sums), *counts = calloc(n, sizeof *counts);
+    double *means = calloc(resamples, sizeof *means);
+    if (!sums || !counts || !means)
+        goto out;
+    size_t filled = tally_clusters(sums, counts, values, clusters, n);
+    ce_random random = {seed};
+    for (size_t r = 0; r < resamples; r++) {
+        double sum = 0, count = 0;
+        for (size_t i = 0; i < filled; i++) {
+            uint64_t drawn = ce_random_below(&random, filled);
+            sum += sums[drawn];
+            count += counts[drawn];
+        }
+        means[r] = sum / count;
+    }
+    qsort(means, resamples, sizeof *means, by_value);
+    *low = ce_quantile(means, resamples, 0.025);
+    *high = ce_quantile(means, resamples, 0.975);
+    code = CE_OK;
+out:
+    free(means);
+    free(counts);
+    free(sums);
+    return code;
+}
+
+/* Twice the tail from its largest term down, each from the one before:
+ * C(n, i - 1) = C(n, i) i / (n - i + 1). The largest goes by logarithms: 2^-n underflows.
+ */
+double ce_mcnemar(size_t b, size_t c) {
+    size_t k = b < c ? b : c;
+    double n = (double)b + (double)c, at = (double)k, term = 1, sum = 0;
+    if (b == c)
+        return 1;
+    for (size_t i = k; term > 0; i--) {
+        sum += term;
+        if (i == 0)
+            break;
+        term *= (double)i / (n - (double)i + 1);
+    }
+    double log_largest =
+        lgamma(n + 1) - lgamma(at + 1) - lgamma(n - at + 1) - n * 0.693147180559945309417;
+    return fmin(1, 2 * exp(log_largest) * sum);
+}
+
 /* Bentley, Floyd: A Sample of Brilliance, CACM 30 (1987). A bit an index: the sample
  * comes out in order without sorting. */
 int ce_sample(size_t *out, size_t k, size_t n, uint64_t seed) {

@@ -30,6 +30,17 @@ int ce_bootstrap_mean_recall(const uint32_t *ranks, const uint32_t *targets, siz
                              size_t classes, size_t resamples, uint64_t seed, double *low,
                              double *high);
 
+/* Percentile bootstrap of the mean of values[n]. With `clusters` (NULL: every item is its
+ * own) the items of one cluster are drawn together, clusters[i] < n: pictures of one scene,
+ * captions of one picture are not independent. A value that is NaN, n = 0 or no resamples
+ * give NaN. Returns 0 or CE_ENOMEM. */
+int ce_bootstrap_mean(const double *values, const uint32_t *clusters, size_t n,
+                      size_t resamples, uint64_t seed, double *low, double *high);
+
+/* McNemar's test, exact: of b + c items that one of two runs got right and the other wrong,
+ * b went one way; the two-sided p under the binomial with 1/2. 1 where b + c = 0. */
+double ce_mcnemar(size_t b, size_t c);
+
 /* k distinct indices of 0 .. n-1, ascending: a seeded sample without replacement
  * (Floyd's algorithm); k <= n. Returns 0 or CE_ENOMEM. */
 int ce_sample(size_t *out, size_t k, size_t n, uint64_t seed);

@@ -114,6 +114,26 @@ static void test_the_mean_is_that_of_exact_sums(void **state) {
     ce_matrix_free(&m);
 }
 
+static void test_a_weighted_mean_divides_by_the_weights(void **state) {
+    (void)state;
+    ce_matrix m = random_matrix(7, 130, 5);
+    double weights[7] = {1, 2, 0.5, 3, 1e-3, 7, 1};
+    float mean[130], plain[130];
+    ce_matrix_mean_weighted(&m, weights, mean);
+    for (size_t c = 0; c < 130; c++) {
+        double sum = 0, total = 0;
+        for (size_t r = 0; r < 7; r++) {
+            sum += weights[r] * (double)ce_matrix_row(&m, r)[c];
+            total += weights[r];
+        }
+        assert_true(mean[c] == (float)(sum / total));
+    }
+    ce_matrix_mean(&m, plain);
+    ce_matrix_mean_weighted(&m, NULL, mean);
+    assert_memory_equal(plain, mean, sizeof mean);
+    ce_matrix_free(&m);
+}
+
 static void test_zero_shot_weights_equal_the_reference(void **state) {
     (void)state;
     char path[GOLDEN_PATH];
@@ -209,6 +229,28 @@ static void test_a_similarity_does_not_depend_on_where_its_rows_stand(void **sta
         ce_matrix_free(all[i]);
 }
 
+static void test_a_dot_product_is_an_entry_of_the_similarity(void **state) {
+    (void)state;
+    static const size_t widths[] = {1, 63, 64, 65, 300};
+    for (size_t w = 0; w < sizeof widths / sizeof *widths; w++) {
+        ce_matrix a, b;
+        assert_int_equal(ce_matrix_init(&a, 5, widths[w], NULL), CE_OK);
+        assert_int_equal(ce_matrix_init(&b, 18, widths[w], NULL), CE_OK);
+        for (size_t i = 0; i < 5 * widths[w]; i++)
+            a.data[i] = sinf((float)i);
+        for (size_t i = 0; i < 18 * widths[w]; i++)
+            b.data[i] = cosf((float)i * 1.5f);
+        ce_matrix s = similarity(&a, &b);
+        for (size_t i = 0; i < 5; i++)
+            for (size_t j = 0; j < 18; j++)
+                assert_true(ce_dot(ce_matrix_row(&a, i), ce_matrix_row(&b, j), widths[w]) ==
+                            ce_matrix_row(&s, i)[j]);
+        ce_matrix_free(&s);
+        ce_matrix_free(&a);
+        ce_matrix_free(&b);
+    }
+}
+
 static void test_equal_rows_tie_exactly(void **state) {
     (void)state;
     enum { N = 53, D = 512 };
@@ -257,9 +299,11 @@ int main(void) {
         cmocka_unit_test(test_normalised_rows_are_unit_vectors),
         cmocka_unit_test(test_a_zero_row_stays_and_a_nan_spoils_only_its_row),
         cmocka_unit_test(test_the_mean_is_that_of_exact_sums),
+        cmocka_unit_test(test_a_weighted_mean_divides_by_the_weights),
         cmocka_unit_test(test_zero_shot_weights_equal_the_reference),
         cmocka_unit_test(test_similarity_equals_its_float64_twin_in_every_shape),
         cmocka_unit_test(test_a_similarity_does_not_depend_on_where_its_rows_stand),
+        cmocka_unit_test(test_a_dot_product_is_an_entry_of_the_similarity),
         cmocka_unit_test(test_equal_rows_tie_exactly),
         cmocka_unit_test(test_nan_and_infinity_stay_in_their_row),
         cmocka_unit_test(test_vectors_of_different_spaces_are_refused),

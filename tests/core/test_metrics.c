@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include "tasks.h"
+
 enum { MAX_ITEMS = 300, MAX_CLASSES = 32 };
 
 static double number(const json_t *object, const char *key) {
@@ -89,12 +91,172 @@ static void test_of_nothing_no_figure_is_made(void **state) {
     assert_true(isnan(ce_mean_per_class_recall(hits, counts, 0)));
 }
 
+/* ---- ranks ---- */
+
+static void test_the_median_rank_counts_from_one_and_unread_items_last(void **state) {
+    (void)state;
+    const uint32_t odd[] = {4, 0, 9}, even[] = {3, 0, 1, 9}, unread[] = {CE_RANK_NONE, 0};
+    const uint32_t most[] = {CE_RANK_NONE, 0, CE_RANK_NONE};
+    uint32_t scratch[4];
+    assert_true(ce_median_rank(odd, 3, scratch) == 5);
+    assert_true(ce_median_rank(even, 4, scratch) == 3);
+    assert_true(isinf(ce_median_rank(unread, 2, scratch)));
+    assert_true(isinf(ce_median_rank(most, 3, scratch)));
+    assert_true(isnan(ce_median_rank(odd, 0, scratch)));
+}
+
+static void test_the_mean_reciprocal_rank_takes_an_unread_item_for_zero(void **state) {
+    (void)state;
+    const uint32_t ranks[] = {0, 1, 3, CE_RANK_NONE};
+    assert_true(ce_mean_reciprocal_rank(ranks, 4) == (1 + 0.5 + 0.25) / 4);
+    assert_true(isnan(ce_mean_reciprocal_rank(ranks, 0)));
+}
+
+/* ---- several labels ---- */
+
+static void expect_multilabel(const tasks *t, const char *name) {
+    char key[80];
+    double ap[MAX_CLASSES], sum = 0;
+    snprintf(key, sizeof key, "multilabel.%s.scores", name);
+    ce_matrix scores = tasks_matrix(t, key);
+    snprintf(key, sizeof key, "multilabel.%s.targets", name);
+    golden_tensor targets = tasks_tensor(t, key);
+    const json_t *expected = json_object_get(json_object_get(t->cases, "multilabel"), name);
+    uint8_t *labels = malloc(targets.count);
+    assert_true(labels && scores.cols <= MAX_CLASSES);
+    for (size_t i = 0; i < targets.count; i++)
+        labels[i] = tasks_integer(&targets, i) ? CE_LABEL_YES : CE_LABEL_NO;
+    assert_int_equal(ce_average_precision(ap, &scores, labels, NULL), CE_OK);
+    for (size_t c = 0; c < scores.cols; c++) {
+        const json_t *want = json_array_get(json_object_get(expected, "ap"), c);
+        assert_true(fabs(ap[c] - json_number_value(want)) < 1e-14);
+        sum += ap[c];
+    }
+    assert_true(fabs(sum / (double)scores.cols - tasks_number(expected, "map")) < 1e-14);
+    free(labels);
+}
+
+static void test_average_precision_equals_the_reference(void **state) {
+    (void)state;
+    for (int whole = 0; whole < 2; whole++) {
+        tasks t;
+        if (!tasks_open(&t, whole))
+            continue;
+        expect_multilabel(&t, "plain");
+        expect_multilabel(&t, "ties");
+        tasks_close(&t);
+    }
+}
+
+/* The definition, in quadratic time, of column `class`. */
+static double naive_ap(const ce_matrix *m, const uint8_t *labels, size_t class) {
+    double sum = 0;
+    size_t positives = 0;
+    for (size_t i = 0; i < m->rows; i++) {
+        float score = ce_matrix_row(m, i)[class];
+        size_t found = 1, seen = 1;
+        if (labels[i * m->cols + class] != CE_LABEL_YES)
+            continue;
+        positives++;
+        if (isnan(score))
+            continue;
+        for (size_t j = 0; j < m->rows; j++) {
+            float other = ce_matrix_row(m, j)[class];
+            uint8_t label = labels[j * m->cols + class];
+            if (label == CE_LABEL_IGNORED || !(other > score || (other == score && j < i)))
+                continue;
+            seen++;
+            found += label == CE_LABEL_YES;
+        }
+        sum += (double)found / (double)seen;
+    }
+    return positives ? sum / (double)positives : 0;
+}
+
+static void test_average_precision_equals_its_naive_twin(void **state) {
+    (void)state;
+    enum { ROWS = 37, COLS = 5 };
+    static const float values[] = {0, 1, 2, 3, -1, NAN, INFINITY, -INFINITY};
+    unsigned seed = 3;
+    for (int round = 0; round < 200; round++) {
+        float data[ROWS * COLS];
+        uint8_t labels[ROWS * COLS];
+        double ap[COLS];
+        ce_matrix m = {(size_t)round % (ROWS + 1), COLS, data};
+        for (size_t i = 0; i < ROWS * COLS; i++) {
+            seed = seed * 1664525u + 1013904223u;
+            data[i] = values[seed >> 29];
+            labels[i] = (uint8_t)((seed >> 16) % 3);
+        }
+        assert_int_equal(ce_average_precision(ap, &m, labels, NULL), CE_OK);
+        for (size_t c = 0; c < COLS; c++)
+            assert_true(fabs(ap[c] - naive_ap(&m, labels, c)) < 1e-14);
+    }
+}
+
+static void test_an_ignored_item_is_in_neither_count(void **state) {
+    (void)state;
+    float data[] = {3, 2, 1};
+    ce_matrix m = {3, 1, data};
+    const uint8_t ignored[] = {CE_LABEL_IGNORED, CE_LABEL_YES, CE_LABEL_NO};
+    const uint8_t counted[] = {CE_LABEL_NO, CE_LABEL_YES, CE_LABEL_NO};
+    double ap;
+    assert_int_equal(ce_average_precision(&ap, &m, ignored, NULL), CE_OK);
+    assert_true(ap == 1);
+    assert_int_equal(ce_average_precision(&ap, &m, counted, NULL), CE_OK);
+    assert_true(ap == 0.5);
+}
+
+/* ---- Winoground ---- */
+
+static void test_winoground_equals_the_reference(void **state) {
+    (void)state;
+    for (int whole = 0; whole < 2; whole++) {
+        tasks t;
+        if (!tasks_open(&t, whole))
+            continue;
+        size_t text = 0, image = 0, group = 0;
+        ce_matrix scores = tasks_matrix(&t, "winoground.scores");
+        const json_t *expected = json_object_get(t.cases, "winoground");
+        for (size_t i = 0; i < scores.rows; i++) {
+            ce_winoground w = ce_winoground_of(ce_matrix_row(&scores, i));
+            text += w.text;
+            image += w.image;
+            group += w.group;
+        }
+        assert_true((double)text / (double)scores.rows == tasks_number(expected, "text"));
+        assert_true((double)image / (double)scores.rows == tasks_number(expected, "image"));
+        assert_true((double)group / (double)scores.rows == tasks_number(expected, "group"));
+        tasks_close(&t);
+    }
+}
+
+static void test_winoground_ties_and_nan_are_wrong(void **state) {
+    (void)state;
+    const float right[] = {2, 1, 1, 2}, equal[] = {1, 1, 1, 1}, unread[] = {NAN, 1, NAN, 2};
+    const float text_only[] = {2, 3, 1, 4};
+    ce_winoground w = ce_winoground_of(right), t = ce_winoground_of(text_only);
+    assert_true(w.text && w.image && w.group);
+    w = ce_winoground_of(equal);
+    assert_false(w.text || w.image || w.group);
+    w = ce_winoground_of(unread);
+    assert_false(w.text || w.image || w.group);
+    assert_true(t.text && !t.image && !t.group);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_classification_equals_the_reference),
         cmocka_unit_test(test_an_unread_item_counts_and_is_a_miss),
         cmocka_unit_test(test_recall_is_the_mean_over_the_classes_that_occur),
         cmocka_unit_test(test_of_nothing_no_figure_is_made),
+        cmocka_unit_test(test_the_median_rank_counts_from_one_and_unread_items_last),
+        cmocka_unit_test(test_the_mean_reciprocal_rank_takes_an_unread_item_for_zero),
+        cmocka_unit_test(test_average_precision_equals_the_reference),
+        cmocka_unit_test(test_average_precision_equals_its_naive_twin),
+        cmocka_unit_test(test_an_ignored_item_is_in_neither_count),
+        cmocka_unit_test(test_winoground_equals_the_reference),
+        cmocka_unit_test(test_winoground_ties_and_nan_are_wrong),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

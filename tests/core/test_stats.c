@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include "tasks.h"
+
 /* ---- the generator ---- */
 
 static void test_splitmix64_gives_the_published_sequence(void **state) {
@@ -259,6 +261,76 @@ static void test_every_subset_is_as_likely_as_any(void **state) {
             assert_true(counts[set] > 1787 && counts[set] < 2213);
 }
 
+/* ---- means ---- */
+
+static void test_the_bootstrap_of_a_mean_is_as_wide_as_theory_says(void **state) {
+    (void)state;
+    enum { N = 400 };
+    double values[N], low, high;
+    for (size_t i = 0; i < N; i++)
+        values[i] = (double)(i % 4) / 3; /* mean 1/2, variance 5/36 */
+    assert_int_equal(ce_bootstrap_mean(values, NULL, N, 20000, 1, &low, &high), CE_OK);
+    double half = 1.959963984540054 * sqrt(5.0 / 36 / N);
+    assert_true(fabs(low - (0.5 - half)) < 0.002 && fabs(high - (0.5 + half)) < 0.002);
+}
+
+/* Items that repeat each other are worth one: the interval is that of the clusters. */
+static void test_clusters_are_drawn_whole(void **state) {
+    (void)state;
+    enum { N = 60, COPIES = 5 };
+    double one[N], many[N * COPIES], low, high, low_many, high_many, low_free, high_free;
+    uint32_t clusters[N * COPIES];
+    for (size_t i = 0; i < N * COPIES; i++) {
+        clusters[i] = (uint32_t)(i % N * COPIES); /* numbers with gaps */
+        many[i] = one[i % N] = (double)(i % N * 7 % 10) / 9;
+    }
+    ce_bootstrap_mean(one, NULL, N, 1000, 9, &low, &high);
+    ce_bootstrap_mean(many, clusters, N * COPIES, 1000, 9, &low_many, &high_many);
+    assert_true(fabs(low - low_many) < 1e-12 && fabs(high - high_many) < 1e-12);
+    ce_bootstrap_mean(many, NULL, N * COPIES, 1000, 9, &low_free, &high_free);
+    assert_true(high_free - low_free < 0.6 * (high - low));
+}
+
+static void test_the_bootstrap_of_a_mean_without_an_answer_is_nan(void **state) {
+    (void)state;
+    const double hole[] = {1, NAN, 0}, sure[] = {1, 1, 1};
+    double low, high;
+    assert_int_equal(ce_bootstrap_mean(hole, NULL, 3, 100, 1, &low, &high), CE_OK);
+    assert_true(isnan(low) && isnan(high));
+    assert_int_equal(ce_bootstrap_mean(hole, NULL, 0, 100, 1, &low, &high), CE_OK);
+    assert_true(isnan(low) && isnan(high));
+    assert_int_equal(ce_bootstrap_mean(sure, NULL, 3, 100, 1, &low, &high), CE_OK);
+    assert_true(low == 1 && high == 1);
+}
+
+/* ---- McNemar ---- */
+
+static void test_mcnemar_equals_the_reference(void **state) {
+    (void)state;
+    for (int whole = 0; whole < 2; whole++) {
+        tasks t;
+        if (!tasks_open(&t, whole))
+            continue;
+        size_t i;
+        json_t *entry;
+        json_array_foreach(json_object_get(t.cases, "mcnemar"), i, entry) {
+            double p = ce_mcnemar((size_t)tasks_number(entry, "b"),
+                                  (size_t)tasks_number(entry, "c"));
+            assert_true(fabs(p / tasks_number(entry, "p") - 1) < 1e-10);
+        }
+        tasks_close(&t);
+    }
+}
+
+static void test_mcnemar_is_symmetric_and_exact_where_it_can_be_counted(void **state) {
+    (void)state;
+    assert_true(ce_mcnemar(7, 31) == ce_mcnemar(31, 7));
+    assert_true(fabs(ce_mcnemar(0, 10) - 2.0 / 1024) < 1e-17);
+    assert_true(fabs(ce_mcnemar(2, 8) - 2.0 * (1 + 10 + 45) / 1024) < 1e-14);
+    assert_true(ce_mcnemar(0, 5000) == 0 && ce_mcnemar(100000, 100000) == 1);
+    assert_true(ce_mcnemar(500000, 500001) <= 1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_splitmix64_gives_the_published_sequence),
@@ -271,6 +343,11 @@ int main(void) {
         cmocka_unit_test(test_the_bootstrap_depends_on_its_seed_alone),
         cmocka_unit_test(test_the_bootstrap_is_as_wide_as_theory_says),
         cmocka_unit_test(test_the_bootstrap_of_certainty_or_of_nothing),
+        cmocka_unit_test(test_the_bootstrap_of_a_mean_is_as_wide_as_theory_says),
+        cmocka_unit_test(test_clusters_are_drawn_whole),
+        cmocka_unit_test(test_the_bootstrap_of_a_mean_without_an_answer_is_nan),
+        cmocka_unit_test(test_mcnemar_equals_the_reference),
+        cmocka_unit_test(test_mcnemar_is_symmetric_and_exact_where_it_can_be_counted),
         cmocka_unit_test(test_a_sample_is_distinct_ascending_and_seeded),
         cmocka_unit_test(test_every_subset_is_as_likely_as_any),
     };
