@@ -12,4 +12,6 @@ return {
   },
   classes = { "T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt",
               "sneaker", "bag", "ankle boot" },
+  templates = "a_photo",
+  size = 10000,
 }

@@ -29,4 +29,6 @@ return {
     town = "building",
     vehicles = "vehicle",
   },
+  templates = "five_plain",
+  size = 785,
 }

@@ -1,0 +1,32 @@
+-- Class names: fine_label_names.txt, in the order of the labels. CLIP_benchmark 1.6.2 puts
+-- them to the model as they are, with underscores; OpenAI's data/prompts.md writes blanks,
+-- which prompts/cifar100_openai.lua has.
+return {
+  name = "cifar100",
+  version = "1",
+  about = "CIFAR-100: 32 x 32 photographs, 100 classes",
+  task = "classification",
+  source = "www.cs.toronto.edu/~kriz/cifar.html (binary version)",
+  layout = "cifar",
+  folder = "cifar-100-binary",
+  split = "test",
+  splits = { test = { files = { "test.bin" } }, train = { files = { "train.bin" } } },
+  label_bytes = 2,
+  classes = {
+    "apple", "aquarium_fish", "baby", "bear", "beaver", "bed", "bee", "beetle", "bicycle",
+    "bottle", "bowl", "boy", "bridge", "bus", "butterfly", "camel", "can", "castle",
+    "caterpillar", "cattle", "chair", "chimpanzee", "clock", "cloud", "cockroach", "couch",
+    "crab", "crocodile", "cup", "dinosaur", "dolphin", "elephant", "flatfish", "forest",
+    "fox", "girl", "hamster", "house", "kangaroo", "keyboard", "lamp", "lawn_mower",
+    "leopard", "lion", "lizard", "lobster", "man", "maple_tree", "motorcycle", "mountain",
+    "mouse", "mushroom", "oak_tree", "orange", "orchid", "otter", "palm_tree", "pear",
+    "pickup_truck", "pine_tree", "plain", "plate", "poppy", "porcupine", "possum",
+    "rabbit", "raccoon", "ray", "road", "rocket", "rose", "sea", "seal", "shark", "shrew",
+    "skunk", "skyscraper", "snail", "snake", "spider", "squirrel", "streetcar",
+    "sunflower", "sweet_pepper", "table", "tank", "telephone", "television", "tiger",
+    "tractor", "train", "trout", "tulip", "turtle", "wardrobe", "whale", "willow_tree",
+    "wolf", "woman", "worm",
+  },
+  templates = "cifar100",
+  size = 10000,
+}

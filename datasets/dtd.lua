@@ -1,0 +1,26 @@
+-- Partition 1 of the ten, as torchvision and CLIP_benchmark 1.6.2 take it.
+return {
+  name = "dtd",
+  version = "1",
+  about = "Describable Textures: 47 textures",
+  task = "classification",
+  source = "www.robots.ox.ac.uk/~vgg/data/dtd",
+  layout = "list",
+  folder = "dtd",
+  split = "test",
+  splits = { test = "labels/test1.txt", val = "labels/val1.txt", train = "labels/train1.txt" },
+  columns = { "path" },
+  label = "folder",
+  prefix = "images/",
+  classes = {
+    "banded", "blotchy", "braided", "bubbly", "bumpy", "chequered", "cobwebbed", "cracked",
+    "crosshatched", "crystalline", "dotted", "fibrous", "flecked", "freckled", "frilly",
+    "gauzy", "grid", "grooved", "honeycombed", "interlaced", "knitted", "lacelike",
+    "lined", "marbled", "matted", "meshed", "paisley", "perforated", "pitted", "pleated",
+    "polka-dotted", "porous", "potholed", "scaly", "smeared", "spiralled", "sprinkled",
+    "stained", "stratified", "striped", "studded", "swirly", "veined", "waffled", "woven",
+    "wrinkled", "zigzagged",
+  },
+  templates = "dtd",
+  size = 1880,
+}

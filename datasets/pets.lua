@@ -1,0 +1,28 @@
+-- Class names: CLIP_benchmark 1.6.2's (MIT, en_classnames.json), which are torchvision's,
+-- in the order of the labels.
+return {
+  name = "pets",
+  version = "1",
+  about = "Oxford-IIIT Pet: 37 breeds of cats and dogs",
+  task = "classification",
+  source = "www.robots.ox.ac.uk/~vgg/data/pets (images.tar.gz, annotations.tar.gz)",
+  layout = "list",
+  folder = "oxford-iiit-pet",
+  split = "test",
+  splits = { test = "annotations/test.txt", trainval = "annotations/trainval.txt" },
+  columns = { "path", "label", "species", "breed" },
+  label_base = 1,
+  prefix = "images/",
+  suffix = ".jpg",
+  classes = {
+    "Abyssinian", "American Bulldog", "American Pit Bull Terrier", "Basset Hound",
+    "Beagle", "Bengal", "Birman", "Bombay", "Boxer", "British Shorthair", "Chihuahua",
+    "Egyptian Mau", "English Cocker Spaniel", "English Setter", "German Shorthaired",
+    "Great Pyrenees", "Havanese", "Japanese Chin", "Keeshond", "Leonberger", "Maine Coon",
+    "Miniature Pinscher", "Newfoundland", "Persian", "Pomeranian", "Pug", "Ragdoll",
+    "Russian Blue", "Saint Bernard", "Samoyed", "Scottish Terrier", "Shiba Inu", "Siamese",
+    "Sphynx", "Staffordshire Bull Terrier", "Wheaten Terrier", "Yorkshire Terrier",
+  },
+  templates = "pets",
+  size = 3669,
+}

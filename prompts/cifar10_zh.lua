@@ -1,0 +1,32 @@
+-- Templates of Chinese-CLIP (MIT), cn_clip/eval/cvinw_zeroshot_templates.py,
+-- cifar100_templates. The class names are ours: the plain words for CIFAR-10's ten.
+return {
+  name = "cifar10_zh",
+  version = "1",
+  about = "Chinese, CIFAR-10",
+  templates = {
+    "一张{}的照片",
+    "一张{}的模糊照片",
+    "一张{}",
+    "一张{}的低对比度照片",
+    "一张{}的高对比度照片",
+    "一张{}的好照片",
+    "一张小{}的照片",
+    "一张大{}的照片",
+    "一张{}的黑白照片",
+    "一张{}的低对比度的照片",
+    "一张{}的高对比度的照片",
+  },
+  classes = {
+    "飞机",
+    "汽车",
+    "鸟",
+    "猫",
+    "鹿",
+    "狗",
+    "青蛙",
+    "马",
+    "船",
+    "卡车",
+  },
+}
