@@ -16,10 +16,12 @@
 #include "pipeline.h"
 #include "progress.h"
 
+#include <jansson.h>
 #include <lauxlib.h>
 #include <lua.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 /* What the whole program knows while a Lua state runs. */
 typedef struct ce_session {
@@ -54,6 +56,10 @@ void ce_lua_allocated(lua_State *L, size_t bytes);
 ce_matrix *ce_lua_new_shape(lua_State *L, size_t rows, size_t cols); /* zeros, pushed */
 ce_matrix *ce_lua_check_matrix(lua_State *L, int arg);
 ce_image *ce_lua_test_image(lua_State *L, int index); /* NULL: something else */
+/* The picture that the table at `index` says: {path =, offset =, size =}, an encoded one
+ * that lies inside a file (without offset and size, the file), or raw pixels. Borrowed from
+ * the string that is pushed; its alpha is left alone. */
+void ce_lua_table_picture(lua_State *L, int index, ce_picture *out);
 /* Raw pixels, the table {width =, height =, channels =, pixels =} at `index`: borrowed from
  * the string, which is pushed. Its alpha is left alone. */
 void ce_lua_raw_picture(lua_State *L, int index, ce_picture *out);
@@ -65,6 +71,10 @@ const char *ce_lua_check_path(lua_State *L, int arg);
 /* `n` values of `size` bytes, zeroed, pushed as a userdata. */
 void *ce_lua_array(lua_State *L, size_t n, size_t size);
 
+/* The list of integers from 1 at `arg`, less 1, pushed as a userdata; false in it becomes
+ * CE_RANK_NONE where `none_allowed`. */
+uint32_t *ce_lua_check_numbers(lua_State *L, int arg, size_t *n, bool none_allowed);
+
 /* Pushes a place for what core allocates, which the collector gives to `release`: made
  * before it is filled, so that a raise between the two leaks nothing. */
 void **ce_lua_holder(lua_State *L, void (*release)(void *what));
@@ -75,6 +85,7 @@ void ce_lua_set_number(lua_State *L, const char *key, double value);
 void ce_lua_set_boolean(lua_State *L, const char *key, bool value);
 
 void ce_lua_push_info(lua_State *L, const ce_model_info *info);
+void ce_lua_push_json(lua_State *L, const json_t *value); /* null becomes nil */
 void ce_lua_push_notes(lua_State *L, const ce_notes *notes);
 
 /* Makes the holders' metatable. */
@@ -86,7 +97,11 @@ int luaopen_clipeval_image(lua_State *L);
 int luaopen_clipeval_model(lua_State *L);
 int luaopen_clipeval_checkpoint(lua_State *L);
 int luaopen_clipeval_metrics(lua_State *L);
+int luaopen_clipeval_retrieval(lua_State *L);
+int luaopen_clipeval_probe(lua_State *L);
+int luaopen_clipeval_text(lua_State *L);
 int luaopen_clipeval_files(lua_State *L);
+int luaopen_clipeval_annotations(lua_State *L);
 int luaopen_clipeval_output(lua_State *L);
 
 #endif

@@ -1,10 +1,12 @@
-/* Files as datasets need them (core/fs.h, csv.h, idx.h), hashes, JSON. */
+/* Files as datasets need them (core/fs.h, csv.h, idx.h, tar.h), hashes, JSON. */
 #include "bind.h"
 #include "csv.h"
 #include "fs.h"
 #include "idx.h"
+#include "tar.h"
 
 #include <jansson.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -117,6 +119,35 @@ static int idx(lua_State *L) {
     return 2;
 }
 
+/* ---- tar ---- */
+
+static void release_tar(void *what) {
+    ce_tar_free(what);
+}
+
+/* core.tar(path) -> list of {name =, offset =, size =} in the archive's order | nil,
+ * message */
+static int tar(lua_State *L) {
+    ce_error err;
+    ce_tar *archive;
+    const char *path = ce_lua_check_path(L, 1);
+    void **h = ce_lua_holder(L, release_tar);
+    if (ce_tar_open(&archive, path, &err) < 0)
+        return ce_lua_fault(L, &err);
+    *h = archive;
+    size_t n = ce_tar_count(archive);
+    lua_createtable(L, n < INT_MAX ? (int)n : 0, 0);
+    for (size_t i = 0; i < n; i++) {
+        const ce_tar_member *m = ce_tar_at(archive, i);
+        lua_createtable(L, 0, 3);
+        ce_lua_set_string(L, "name", m->name);
+        ce_lua_set_integer(L, "offset", (lua_Integer)m->offset);
+        ce_lua_set_integer(L, "size", (lua_Integer)m->size);
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
+    return 1;
+}
+
 /* ---- hashes ---- */
 
 static int sha256(lua_State *L) {
@@ -139,7 +170,7 @@ static int sha256_file(lua_State *L) {
 
 /* ---- JSON ---- */
 
-static void push_json(lua_State *L, const json_t *value) {
+void ce_lua_push_json(lua_State *L, const json_t *value) {
     luaL_checkstack(L, 4, "JSON is nested too deeply");
     switch (json_typeof(value)) {
     case JSON_OBJECT: {
@@ -147,7 +178,7 @@ static void push_json(lua_State *L, const json_t *value) {
         json_t *field;
         lua_newtable(L);
         json_object_foreach((json_t *)value, key, field) {
-            push_json(L, field);
+            ce_lua_push_json(L, field);
             lua_setfield(L, -2, key);
         }
         break;
@@ -155,7 +186,7 @@ static void push_json(lua_State *L, const json_t *value) {
     case JSON_ARRAY:
         lua_createtable(L, (int)json_array_size(value), 0);
         for (size_t i = 0; i < json_array_size(value); i++) {
-            push_json(L, json_array_get(value, i));
+            ce_lua_push_json(L, json_array_get(value, i));
             lua_rawseti(L, -2, (lua_Integer)i + 1);
         }
         break;
@@ -193,7 +224,7 @@ static int json_decode(lua_State *L) {
         lua_pushfstring(L, "line %d: %s", fault.line, fault.text);
         return 2;
     }
-    push_json(L, *h);
+    ce_lua_push_json(L, *h);
     return 1;
 }
 
@@ -201,6 +232,7 @@ static const luaL_Reg FUNCTIONS[] = {{"kind", kind},
                                      {"list", list},
                                      {"csv", csv},
                                      {"idx", idx},
+                                     {"tar", tar},
                                      {"sha256", sha256},
                                      {"sha256_file", sha256_file},
                                      {"json_decode", json_decode},

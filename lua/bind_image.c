@@ -61,16 +61,44 @@ void ce_lua_raw_picture(lua_State *L, int index, ce_picture *out) {
                       "with 1 or 3 channels");
 }
 
-/* clip.image(path | {width, height, channels, pixels}[, {alpha = }]) */
+/* The field `name` of the table at `index`, an integer from 0 on; whether there is one. */
+static bool place_field(lua_State *L, int index, const char *name, uint64_t *out) {
+    int is_integer = 0;
+    bool is_there = ce_lua_field(L, index, name) != LUA_TNIL;
+    lua_Integer value = lua_tointegerx(L, -1, &is_integer);
+    if (is_there && (!is_integer || value < 0))
+        luaL_error(L, "image: %s must be an integer from 0 on", name);
+    lua_pop(L, 1);
+    *out = (uint64_t)value;
+    return is_there;
+}
+
+void ce_lua_table_picture(lua_State *L, int index, ce_picture *out) {
+    size_t size;
+    int type = ce_lua_field(L, index, "path");
+    if (type == LUA_TNIL) {
+        lua_pop(L, 1);
+        ce_lua_raw_picture(L, index, out);
+        return;
+    }
+    out->path = type == LUA_TSTRING ? lua_tolstring(L, -1, &size) : NULL;
+    if (!out->path || strlen(out->path) != size)
+        luaL_error(L, "image: path must be a string without NUL bytes");
+    out->is_part = place_field(L, index, "offset", &out->offset);
+    if (place_field(L, index, "size", &out->size) != out->is_part)
+        luaL_error(L, "image: offset and size belong together");
+}
+
+/* clip.image(path | {path, offset, size} | {width, height, channels, pixels}[, {alpha = }])
+ */
 static int image_new(lua_State *L) {
     ce_error err;
     ce_alpha alpha = ce_lua_alpha(L, 2);
     int code;
     if (lua_type(L, 1) == LUA_TTABLE) {
-        ce_picture raw;
-        ce_lua_raw_picture(L, 1, &raw);
-        code = ce_image_from_pixels(new_image(L), raw.pixels, raw.width, raw.height,
-                                    raw.channels, &err);
+        ce_picture picture = {.alpha = alpha};
+        ce_lua_table_picture(L, 1, &picture);
+        code = ce_picture_load(new_image(L), &picture, &err);
     } else {
         const char *path = ce_lua_check_path(L, 1);
         code = ce_image_load(new_image(L), path, alpha, &err);

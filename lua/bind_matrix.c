@@ -3,6 +3,7 @@
 #include "bind.h"
 #include "score.h"
 
+#include <math.h>
 #include <string.h>
 
 static const char *const TYPE = "clip.matrix";
@@ -86,10 +87,27 @@ static int matrix_normalize(lua_State *L) {
     return 1;
 }
 
+/* The weights at argument 2, one a row, in a buffer of Lua's. */
+static const double *check_weights(lua_State *L, size_t rows) {
+    luaL_checktype(L, 2, LUA_TTABLE);
+    luaL_argcheck(L, lua_rawlen(L, 2) == rows, 2, "needs as many weights as rows");
+    double *weights = lua_newuserdatauv(L, rows * sizeof *weights, 0);
+    for (size_t i = 0; i < rows; i++) {
+        lua_rawgeti(L, 2, (lua_Integer)i + 1);
+        weights[i] = lua_tonumber(L, -1);
+        luaL_argcheck(L, weights[i] > 0 && weights[i] < HUGE_VAL, 2,
+                      "a weight must be above 0 and finite");
+        lua_pop(L, 1);
+    }
+    return weights;
+}
+
+/* m:mean([weights]) */
 static int matrix_mean(lua_State *L) {
     const ce_matrix *m = ce_lua_check_matrix(L, 1);
     luaL_argcheck(L, m->rows > 0, 1, "a matrix without rows has no mean");
-    ce_matrix_mean(m, ce_lua_new_shape(L, 1, m->cols)->data);
+    const double *weights = lua_isnoneornil(L, 2) ? NULL : check_weights(L, m->rows);
+    ce_matrix_mean_weighted(m, weights, ce_lua_new_shape(L, 1, m->cols)->data);
     return 1;
 }
 
@@ -161,6 +179,16 @@ static int matrix_ranks(lua_State *L) {
     return 4;
 }
 
+/* m:plus(other): the sums of the numbers, of two matrices of one shape */
+static int matrix_plus(lua_State *L) {
+    const ce_matrix *a = ce_lua_check_matrix(L, 1), *b = ce_lua_check_matrix(L, 2);
+    luaL_argcheck(L, a->rows == b->rows && a->cols == b->cols, 2, "another shape");
+    ce_matrix *out = ce_lua_new_shape(L, a->rows, a->cols);
+    for (size_t i = 0; i < a->rows * a->cols; i++)
+        out->data[i] = a->data[i] + b->data[i];
+    return 1;
+}
+
 /* m:select{3, 1, ...}: these rows, in this order */
 static int matrix_select(lua_State *L) {
     const ce_matrix *m = ce_lua_check_matrix(L, 1);
@@ -189,6 +217,33 @@ static int matrix_slice(lua_State *L) {
     if (n > 0)
         memcpy(out->data, ce_matrix_row(m, (size_t)first - 1),
                n * m->cols * sizeof *m->data);
+    return 1;
+}
+
+/* core.stack{a, b, ...}: the rows of all, one below the other; as many columns in each */
+static int matrix_stack(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TTABLE);
+    int parts = (int)lua_rawlen(L, 1);
+    size_t rows = 0, cols = 0;
+    for (int i = 1; i <= parts; i++) {
+        lua_rawgeti(L, 1, i);
+        const ce_matrix *m = ce_lua_check_matrix(L, -1);
+        cols = i == 1 ? m->cols : cols;
+        luaL_argcheck(L, m->cols == cols && !__builtin_add_overflow(rows, m->rows, &rows), 1,
+                      "matrices of different widths");
+        lua_pop(L, 1);
+    }
+    luaL_argcheck(L, cols > 0, 1, "no matrices");
+    ce_matrix *out = ce_lua_new_shape(L, rows, cols);
+    rows = 0;
+    for (int i = 1; i <= parts; i++) {
+        lua_rawgeti(L, 1, i);
+        const ce_matrix *m = ce_lua_check_matrix(L, -1);
+        if (m->rows)
+            memcpy(ce_matrix_row(out, rows), m->data, m->rows * cols * sizeof *m->data);
+        rows += m->rows;
+        lua_pop(L, 1);
+    }
     return 1;
 }
 
@@ -257,6 +312,7 @@ static const luaL_Reg METHODS[] = {{"normalize", matrix_normalize},
                                    {"similarity", matrix_similarity},
                                    {"topk", matrix_topk},
                                    {"ranks", matrix_ranks},
+                                   {"plus", matrix_plus},
                                    {"select", matrix_select},
                                    {"slice", matrix_slice},
                                    {"totable", matrix_totable},
@@ -272,5 +328,7 @@ int luaopen_clipeval_matrix(lua_State *L) {
     ce_lua_type(L, TYPE, METHODS, META, matrix_close);
     lua_pushcfunction(L, matrix_new);
     lua_setfield(L, -2, "matrix");
+    lua_pushcfunction(L, matrix_stack);
+    lua_setfield(L, -2, "stack");
     return 0;
 }

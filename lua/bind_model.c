@@ -246,7 +246,7 @@ static void read_picture(lua_State *L, ce_picture *p, size_t i) {
         p->height = image->height;
         p->channels = 3;
     } else if (lua_type(L, -1) == LUA_TTABLE) {
-        ce_lua_raw_picture(L, lua_gettop(L), p);
+        ce_lua_table_picture(L, lua_gettop(L), p);
     } else {
         luaL_error(L, "picture %d is neither a path nor an image (it is %s)", (int)i + 1,
                    luaL_typename(L, -1));
@@ -254,11 +254,13 @@ static void read_picture(lua_State *L, ce_picture *p, size_t i) {
 }
 
 static bool is_single_picture(lua_State *L, int index) {
+    int top = lua_gettop(L);
     if (lua_type(L, index) != LUA_TTABLE)
         return true;
-    bool is_raw = ce_lua_field(L, index, "pixels") != LUA_TNIL;
-    lua_pop(L, 1);
-    return is_raw;
+    bool is_picture = ce_lua_field(L, index, "pixels") != LUA_TNIL ||
+                      ce_lua_field(L, index, "path") != LUA_TNIL;
+    lua_settop(L, top);
+    return is_picture;
 }
 
 /* model:encode_image(picture | list[, options]) -> embeddings, problems, pixels, done */

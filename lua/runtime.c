@@ -296,7 +296,11 @@ static int open_core(lua_State *L) {
     luaopen_clipeval_model(L);
     luaopen_clipeval_checkpoint(L);
     luaopen_clipeval_metrics(L);
+    luaopen_clipeval_retrieval(L);
+    luaopen_clipeval_probe(L);
+    luaopen_clipeval_text(L);
     luaopen_clipeval_files(L);
+    luaopen_clipeval_annotations(L);
     luaopen_clipeval_output(L);
     lua_pushcfunction(L, about);
     lua_setfield(L, -2, "about");

@@ -29,7 +29,7 @@ end
 local function collect(value, results, seen)
   if type(value) ~= "table" or seen[value] then return end
   seen[value] = true
-  if require "clipeval.zeroshot".is_result(value) then
+  if require "clipeval.evaluation".is_result(value) then
     results[#results + 1] = value
     return
   end
@@ -134,7 +134,7 @@ end
 function program.salvage(interrupted)
   local results = session.finished
   if interrupted and session.current then
-    results[#results + 1] = require "clipeval.zeroshot".finish_partial(session.current)
+    results[#results + 1] = require "clipeval.evaluation".finish_partial(session.current)
   end
   local why = interrupted and "clipeval: interrupted; " or "clipeval: "
   if #results > 0 then
@@ -199,21 +199,30 @@ function lists.models()
     util.count(others, "repository", "repositories")) or "")
 end
 
+-- Name, kind and size; whether it lies below --data, or where it is told to.
 function lists.datasets()
-  local rows = {}
+  local places = require "clipeval.places"
+  local rows, found = {}, 0
   for _, name in ipairs(util.list("datasets")) do
     local d = util.load_table(("%s/datasets/%s.lua"):format(core.share, name))
-    local found = d.root and core.kind(d.root) and "found"
-    rows[#rows + 1] = { name, d.about or "", found or "not found; from " .. (d.source or "?") }
+    local root = d.root and core.kind(d.root) and d.root
+    local place = arg.data and places.find(d, arg.data) or root
+    found = found + (place and 1 or 0)
+    rows[#rows + 1] = { name, ("%-14s %8s  %s"):format(d.task or "classification",
+                              d.size or "?", d.about or ""),
+                        place and "found: " .. place or "not found; from " .. (d.source or "?") }
   end
-  return rows
+  return rows, ("%d of %s found%s"):format(found, util.count(#rows, "dataset"), arg.data and
+                                           " below " .. arg.data or "; --data DIR looks there")
 end
 
 function lists.prompts()
   local rows = {}
   for _, name in ipairs(util.list("prompts")) do
     local p = util.load_table(("%s/prompts/%s.lua"):format(core.share, name))
-    rows[#rows + 1] = { name, p.about or util.count(#(p.templates or p), "template") }
+    local classes = p.classes and (", %d class names"):format(#p.classes) or ""
+    rows[#rows + 1] = { name, util.count(#(p.templates or p), "template") .. classes ..
+                        (p.about and ": " .. p.about or "") }
   end
   return rows
 end

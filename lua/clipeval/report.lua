@@ -1,6 +1,7 @@
 -- The run directory: report.csv, classes.csv, predictions.csv, problems.csv, run.json. The
 -- CSVs hold no clock and no path that differs between machines.
 local core = require "clipeval.core"
+local evaluation = require "clipeval.evaluation"
 local session = require "clipeval.session"
 local util = require "clipeval.util"
 
@@ -42,12 +43,47 @@ local function write_csv(directory, name, columns, fill)
   return ok, fault and name .. ": " .. fault
 end
 
-local function write_items(directory, name, columns, results, each)
+-- The columns of all results, each once, in the order in which they appear.
+local function all_columns(results, key)
+  local columns, at = {}, {}
+  for _, result in ipairs(results) do
+    for _, column in ipairs(result[key] or {}) do
+      if not at[column] then
+        columns[#columns + 1] = column
+        at[column] = #columns
+      end
+    end
+  end
+  return columns, at
+end
+
+-- A CSV of what each result tells of its items ("rows") or classes ("class_rows").
+local function write_items(directory, name, results, kind)
   local several = #results > 1
-  if several then columns = { "evaluation", table.unpack(columns) } end
-  return write_csv(directory, name, columns, function(row)
+  local key = kind == "rows" and "columns" or "class_columns"
+  local columns, at = all_columns(results, key)
+  local header = several and { "evaluation", table.unpack(columns) } or columns
+  return write_csv(directory, name, header, function(row)
     for i, result in ipairs(results) do
-      each(result, several and function(...) row(i, ...) end or row)
+      local own, line = result[key], {}
+      evaluation.each_row(result, kind, not several and row or function(...)
+        for k = 1, #columns do line[k] = nil end
+        for k, column in ipairs(own) do line[at[column]] = (select(k, ...)) end
+        row(i, table.unpack(line, 1, #columns))
+      end)
+    end
+  end)
+end
+
+-- problems.csv
+local function write_problems(directory, results)
+  local several = #results > 1
+  local header = several and { "evaluation", "id", "problem" } or { "id", "problem" }
+  return write_csv(directory, "problems.csv", header, function(row)
+    for i, result in ipairs(results) do
+      for _, p in ipairs(result.problems) do
+        if several then row(i, p.id, p.problem) else row(p.id, p.problem) end
+      end
     end
   end)
 end
@@ -63,7 +99,7 @@ local function write_report(directory, results)
                     "n" }
   return write_csv(directory, "report.csv", columns, function(row)
     for _, r in ipairs(results) do
-      local model, data, prompts = r.about.model, r.about.dataset, r.about.prompts
+      local model, data, prompts = r.about.model, r.about.dataset, r.about.prompts or {}
       local function line(metric, value, low, high, n)
         row(model.name, model.sha256, PRECISION, data.name, dataset_version(data), data.split,
             r.task, prompts.name, prompts.sha256, metric, value, low, high, n)
@@ -78,28 +114,6 @@ local function write_report(directory, results)
       end
     end
   end)
-end
-
-local function class_rows(result, row)
-  for _, c in ipairs(result.class_figures or {}) do
-    row(c.class, c.n, c.hits, c.recall, c.ci_low, c.ci_high)
-  end
-end
-
-local function prediction_rows(result, row)
-  for i, item in ipairs(result.items) do
-    local predicted = result.predicted[i]
-    if predicted then
-      row(item.id, result.classes[result.targets[i]], result.classes[predicted],
-          result.ranks[i], result.scores[i], result.tied[i])
-    else
-      row(item.id, result.classes[result.targets[i]], nil, nil, nil, nil)
-    end
-  end
-end
-
-local function problem_rows(result, row)
-  for _, p in ipairs(result.problems) do row(p.id, p.problem) end
 end
 
 -- ---- run.json ----
@@ -145,17 +159,9 @@ end
 local function write_files(directory, results, interrupted)
   local steps = {
     function() return write_report(directory, results) end,
-    function()
-      return write_items(directory, "classes.csv",
-        { "class", "n", "hits", "recall", "ci_low", "ci_high" }, results, class_rows)
-    end,
-    function()
-      return write_items(directory, "predictions.csv",
-        { "id", "target", "prediction", "rank", "score", "tied" }, results, prediction_rows)
-    end,
-    function()
-      return write_items(directory, "problems.csv", { "id", "problem" }, results, problem_rows)
-    end,
+    function() return write_items(directory, "classes.csv", results, "class_rows") end,
+    function() return write_items(directory, "predictions.csv", results, "rows") end,
+    function() return write_problems(directory, results) end,
     function() return write_json(directory, results, interrupted) end,
   }
   for _, step in ipairs(steps) do

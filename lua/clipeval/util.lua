@@ -129,11 +129,11 @@ function util.stem(path)
 end
 
 -- The file of `kind` ("datasets", "prompts") that `name` means: a path where it has a slash
--- or ends in .lua (here, or beside the script), else one of the share directory; or nil and
+-- or an ending (here, or beside the script), else one of the share directory; or nil and
 -- those that exist there.
 function util.find(kind, name)
   util.path(name, kind .. ": the name")
-  if name:find("/", 1, true) or name:find("%.lua$") then
+  if name:find("/", 1, true) or name:find("%.%a+$") then
     local beside = util.join(util.directory(session.script or ""), name)
     return not core.kind(name) and core.kind(beside) and beside or name
   end
@@ -151,11 +151,14 @@ function util.list(kind)
   return names
 end
 
--- The table that the Lua file `path` returns.
+-- The table that the Lua file `path` returns. The file is given a function that loads a table
+-- beside it: local beside = ...
 function util.load_table(path)
   local chunk, fault = loadfile(path, "t")
   if not chunk then util.fail("%s", fault:gsub("^cannot open ", "", 1)) end
-  local value = chunk()
+  local value = chunk(function(name)
+    return util.load_table(util.join(util.directory(path), name))
+  end)
   if type(value) ~= "table" then util.fail("%s: does not return a table", path) end
   return value
 end

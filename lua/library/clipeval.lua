@@ -159,7 +159,14 @@ function Model:encode_text(texts, options) end
 ---@field channels? 1|3 grey, or RGB (the default)
 ---@field pixels string width * height * channels bytes, row by row from the top
 
----@alias clip.Picture string|clip.Image|clip.Pixels a path, an image, or raw pixels
+---A picture that lies in a file among others, encoded: a member of a tar. `size` bytes from
+---`offset` on (from 0) are decoded as the file of its own that they were.
+---@class clip.Part
+---@field path string
+---@field offset? integer offset and size belong together; without them it is the whole file
+---@field size? integer
+
+---@alias clip.Picture string|clip.Part|clip.Image|clip.Pixels a path, part of a file, an image, or raw pixels
 
 ---Embeddings, one row a picture, [n, embed_dim], not normalised.
 ---@param pictures clip.Picture|clip.Picture[]
@@ -192,9 +199,10 @@ function clip.matrix(rows) end
 ---@return clip.Matrix
 function Matrix:normalize() end
 
----The mean of the rows, [1, cols].
+---The mean of the rows, [1, cols]; `weights` are one a row, above 0.
+---@param weights? number[]
 ---@return clip.Matrix
-function Matrix:mean() end
+function Matrix:mean(weights) end
 
 ---Dot products of all rows with all rows of `other`, [rows, other.rows]: cosines where both
 ---are normalised.
@@ -242,9 +250,9 @@ function Matrix:close() end
 ---@field height integer
 local Image = {}
 
----Decodes a file (PNG, JPEG, WebP, GIF, BMP, PNM, TGA), or takes raw pixels. Other options than
----alpha raise.
----@param picture string|clip.Pixels
+---Decodes a file (PNG, JPEG, WebP, GIF, BMP, PNM, TGA) or a part of one, or takes raw pixels.
+---Other options than alpha raise.
+---@param picture string|clip.Part|clip.Pixels
 ---@param options? {alpha: "drop"|"white"}
 ---@return clip.Image?
 ---@return string? message what is wrong with the file
@@ -279,9 +287,11 @@ function Image:close() end
 ---@field about? string one line
 ---@field root? string where it lies, from the current directory; `--data` is for the script to pass on
 ---@field source? string where it is usually had, for the message when it is missing
----@field layout? "folders"|"csv"|"idx" needed unless there are items
+---@field task? clip.Kind what the items are; checked against the layout's, and for items and jsonl it decides
+---@field layout? string one of the layouts below; needed unless there are items
+---@field place? string file or folder below root
 ---@field split? string which of splits; needed where there are several
----@field splits? table<string, string|{images: string, labels: string}> folders: a folder below root; csv: a manifest; idx: two files
+---@field splits? table<string, string|string[]|table> a text is a place below root (cifar: files; karpathy, voc: the split's name; sugarcrepe: annotations); a table is fields that go over the dataset's own, layout included
 ---@field classes? string[]|table<string, string>|table<integer, string> a list: the class names in order, numbers in the data count from 0. A map: from folder or label, as the data has it, to class name (all keys strings, or all integers: {[3] = "cat", [7] = "dog"}); the order is that of the sorted keys, keys of one name are one class, and of folders only those in the map are read. Without it the folders or labels found are the classes, sorted
 ---@field alpha? "drop"|"white" "white" lays transparent pictures over white, and the report's dataset_version says so
 ---@field extensions? string|string[] folders: of the files that are read, in any case. A link that leads back to a folder above it is skipped, and told on stderr
@@ -299,6 +309,42 @@ function Image:close() end
 ---@field id? string|number unique; the path unless said
 ---@field caption? string
 
+---What an item is. Every item has an id and a picture (path, path with offset and size, image);
+---besides: "classification" label; "multilabel" labels and perhaps ignored; "retrieval"
+---captions; "vqa" question, answers (1 or 10), perhaps choices, question_type, answer_type;
+---"pairs" captions (two) and either pictures (two) or one picture, whose caption is the first,
+---perhaps group; "match" text and match (a boolean).
+---@alias clip.Kind "classification"|"multilabel"|"retrieval"|"vqa"|"pairs"|"match"
+
+---The layouts, each also "NAME:PLACE", and their fields. `prefix` is the folder of the pictures
+---below the root; `annotations` the file or files below the place.
+---folders (DIR): a folder a class. extensions, exclude, captions; folders: a list beside classes.
+---csv (FILE): path_column, label_column, delimiter, prefix (below the manifest's folder),
+---  labels (how the data writes each class, a list beside classes), label_base (number of the
+---  first class, 0 unless said).
+---idx (DIR): MNIST's files. Splits of { images, labels }; label_base.
+---cifar (DIR): the binary version; files, label_bytes (1 or 2). Splits test, train.
+---stl10 (DIR): the binary version; images, labels. Splits test, train.
+---list (FILE): "path label" lines. columns (their words in order; the last takes the rest),
+---  separator, label = "folder", labels, label_base, prefix, suffix, numbered ("%08d.jpg": the
+---  file has labels only), comment ("#").
+---imagenet (DIR): folders by WordNet id, or ILSVRC2012_val_* and val.txt, LOC_val_solution.csv,
+---  a WordNet id a line, or the devkit's numbers with map_clsloc.txt. wnids (a list beside
+---  classes), ground_truth, map; and those of folders.
+---coco (FILE): captions_*.json. annotations, prefix.
+---flickr_csv (FILE): captions.txt, results.csv or NAME.token.txt. annotations, prefix.
+---karpathy (FILE): dataset_*.json. annotations, prefix, parts. Splits test, val, train.
+---vqav2 (DIR): questions, annotations, pictures ("val2014/COCO_val2014_%012d.jpg"), prefix.
+---gqa (FILE): annotations (the questions), prefix, suffix.
+---sugarcrepe (DIR): annotations (a file a category), prefix.
+---winoground (FILE): examples.jsonl. annotations, prefix, suffix.
+---voc (DIR): ImageSets, Annotations, JPEGImages. list, difficult = "ignore" (unless said) or
+---  "count", labels. Splits test, train, val, trainval.
+---jsonl (FILE): lines such as {"path": "a.jpg", "label": "cat"}, or with labels | captions |
+---  caption and negative_caption | pictures and captions | question and answers or answer |
+---  text and match, perhaps id. prefix (below the manifest's folder), labels, label_base.
+---Files that are HDF5 or MATLAB's are not read.
+
 ---@class clip.Item
 ---@field id string
 ---@field label integer number of the class, counting from 1
@@ -310,7 +356,8 @@ function Image:close() end
 ---@field version string
 ---@field split string "all" where there are none
 ---@field alpha "drop"|"white"
----@field classes string[]
+---@field kind clip.Kind
+---@field classes? string[] of classification and multilabel
 ---@field items clip.Item[] sorted by id
 ---@operator len: integer
 local Dataset = {}
@@ -335,17 +382,30 @@ function clip.dataset(what, options) end
 ---makes one text, or a list of texts, of it; it is called once for each class.
 ---@alias clip.Template string|fun(class: string): string|string[]
 
+---A template, or one with its weight: { "a photo of a {}", weight = 2 }.
+---@alias clip.WeightedTemplate clip.Template|{[1]: clip.Template, weight: number}
+
+---`descriptions` holds texts for each class, which are put as they are: one for each class that
+---is evaluated. `classes` are names to use in place of the dataset's, in its order (another
+---language). A class's embedding is the weighted mean of its texts' normalised embeddings,
+---normalised again; a text has the weight of its template, which is 1 unless said.
 ---@class clip.PromptsTable
 ---@field name? string "custom" unless said
 ---@field version? string|number
 ---@field about? string
----@field templates clip.Template[]
+---@field templates? clip.WeightedTemplate[]
+---@field descriptions? {[string]: string|string[]}
+---@field weights? number[] one a template
+---@field classes? string[]
 
 ---@class clip.Prompts
 ---@field name string
 ---@field version string
----@field templates clip.Template[]
+---@field templates (clip.Template|{[string]: string[]})[]
+---@field weights number[]
+---@field classes? string[]
 ---@operator add(clip.Prompts): clip.Prompts
+---@operator mul(number): clip.Prompts
 ---@operator len: integer
 local Prompts = {}
 
@@ -354,11 +414,18 @@ local Prompts = {}
 ---@return string[]
 function Prompts:texts(class) end
 
----A list of templates: a name (see `clipeval list prompts`), a Lua file that returns one, one
----template, a list, or a table with name and templates. `a + b` has the templates of both.
----@param what string|clip.Template[]|clip.PromptsTable|clip.Prompts
+---A list of templates: a name (see `clipeval list prompts`), a file, one template, a list, or a
+---table. A file is Lua that returns a list or a table; .txt, a template a line; or .json, a list
+---of templates, or {"class": ["description", ...]} (CuPL's). `a + b` has the templates of both,
+---`prompts * 2` twice the weight.
+---@param what string|clip.WeightedTemplate[]|clip.PromptsTable|clip.Prompts
 ---@return clip.Prompts
 function clip.prompts(what) end
+
+---The noun with its article: "an hour", "a unicorn", "an SUV". English only.
+---@param noun string
+---@return string
+function clip.a_or_an(noun) end
 
 -- ---------------------------------------------------------------------------- evaluations
 
@@ -367,7 +434,7 @@ function clip.prompts(what) end
 ---@field dataset string|clip.DatasetTable|clip.Dataset
 ---@field prompts string|clip.Template[]|clip.PromptsTable|clip.Prompts
 ---@field metrics? string[] "acc@K" and "mean_per_class_recall"; unless said acc@1, acc@5 (where there are more than 5 classes) and mean_per_class_recall
----@field classes? string[] other names for the dataset's classes, in its order
+---@field classes? string[] other names for the dataset's classes, in its order; unless said those of the prompts, where they have some
 ---@field limit? integer a seeded random sample of so many items; `--limit` unless said
 ---@field seed? integer `--seed` unless said
 
@@ -412,6 +479,94 @@ function clip.prompts(what) end
 ---@param evaluation clip.ZeroShot
 ---@return clip.Result
 function clip.zeroshot(evaluation) end
+
+-- ------------------------------------------------------------- question answering
+
+---The text of a candidate: {a} is the answer, {an} the answer with an article where it needs
+---one ("an owl", "dogs"), {in} the answer as a place ("in the kitchen"), {number} a number as a
+---word; {q} the question as it was asked, {1} the first capture of the rule's pattern, {an 1}
+---that with an article. A function gives a text, a list of texts, or nil: no candidate.
+---@alias clip.AnswerTemplate string|fun(answer: string, question: string, ...: string): string|string[]|nil
+
+---@class clip.QuestionRule
+---@field name? string for the report
+---@field pattern string|string[] a Lua pattern, or several, found in the question once that is in lower case, with single spaces and without the mark at its end ("what's" is "what is"). `(is|are)` stands for either word and captures it
+---@field template? clip.AnswerTemplate|clip.AnswerTemplate[] each answer's text; of several texts the normalised mean of their embeddings counts
+---@field answers? "yes/no"|"number"|"other"|string[] kinds of answers that the rule takes, all unless said: "yes" and "no", digits (after normalisation, "two" is one), and all else. A rule that takes none of the candidates does not fit; those that it does not take are no candidates
+---@field yes? string|string[] instead of a template: the texts of "yes" and of "no"
+---@field no? string|string[]
+
+---@class clip.QuestionsTable
+---@field name? string "custom" unless said
+---@field version? string|number
+---@field about? string
+---@field rules clip.QuestionRule[]
+
+---@class clip.Questions
+---@field name string
+---@field version string
+---@operator add(clip.Questions): clip.Questions
+---@operator len: integer
+local Questions = {}
+
+---The texts of each candidate, and the name of the rule that made them: the first whose
+---pattern is found and that takes one of the candidates. Raises where there is none.
+---@param question string
+---@param candidates string[]
+---@return (string[]|false)[] texts false: the rule takes no such answer
+---@return string rule
+function Questions:texts(question, candidates) end
+
+---Rules as lines for a report.
+---@return string[]
+function Questions:describe() end
+
+---Rules that turn a question and an answer into a text; nil: those shipped
+---(lua/clipeval/question_rules.lua), which make captions: "What animal is in the picture?" and
+---"owl" become "a picture of an owl". "Is it an animal?" becomes "a picture of an animal" for
+---yes and "a picture" for no, since CLIP hardly hears "not". A single template or function
+---is the one rule for all questions (the function gets question and answer, in this order),
+---and of clip.prompts each answer is a class. `mine + clip.questions()` tries mine first.
+---@param what? string|clip.QuestionRule[]|clip.QuestionsTable|clip.Questions|clip.Prompts|fun(question: string, answer: string): string|string[]|nil
+---@return clip.Questions
+function clip.questions(what) end
+
+---The official way to compare answers (GT-Vision-Lab/VQA).
+clip.answers = {}
+
+---Without punctuation and articles, in lower case, numbers to ten as digits, contractions mended.
+---@param answer string
+---@return string
+function clip.answers.normalise(answer) end
+
+---Of ten reference answers (at least four): the mean over leaving one out of min(1, how many of
+---the others agree / 3). Of one: 1 where the normalised forms are equal, else 0. Where all
+---of several are equal, nothing is normalised, as in the original.
+---@param prediction string
+---@param references string[]
+---@return number 0 to 1
+function clip.answers.accuracy(prediction, references) end
+
+---@class clip.VQA
+---@field model clip.Model
+---@field dataset string|clip.DatasetTable|clip.Dataset of the kind "vqa": items have question, answers (one or ten), and where they know them choices, question_type, answer_type
+---@field prompt? string|clip.QuestionRule[]|clip.QuestionsTable|clip.Questions|clip.Prompts|fun(question: string, answer: string): string|string[]|nil what clip.questions takes: "question: {q} answer: {a}", a function, rules; the shipped rules unless said
+---@field choices? string[]|integer the candidates of every item, or how many of the split's most common reference answers (in normalised form) they are. Unless said each item's own, and 1000 of the most common where it has none. The split's own answers know something of the truth: run.json says which candidates there were
+---@field limit? integer a seeded random sample of so many items; `--limit` unless said
+---@field seed? integer `--seed` unless said
+
+---Visual question answering: the answer is the candidate whose text has the highest cosine with
+---the picture, of equal ones the first. Figures: `vqa_accuracy`, the mean of
+---clip.answers.accuracy (a picture that cannot be read counts 0), with a bootstrap interval in
+---which the questions about one picture are drawn together; beside it as chance what a
+---uniformly random one of the same candidates is worth; and `prior_accuracy`, what the single
+---best answer to each question type would be worth, given blindly: a model below it has shown
+---nothing; and `ceiling_accuracy`, what always choosing the best candidate would be: below 1
+---where people answered otherwise, or differed. classes.csv has all of them for each question type and answer type, predictions.csv
+---the text that won and the rule that made it.
+---@param evaluation clip.VQA
+---@return clip.Result
+function clip.vqa(evaluation) end
 
 -- ---------------------------------------------------------------------------- files
 

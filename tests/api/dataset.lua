@@ -226,7 +226,7 @@ no({ layout = "idx", classes = { "x" }, splits = { test = { images = "x" } } },
    "splits: 'test' must be { images = FILE, labels = FILE }")
 no({ layout = "idx", classes = { "x" }, splits = { test = "x" } }, "splits: 'test' must be {")
 no({ layout = "own" }, "layout must be")
-no({ layout = "csv", exclude = "x" }, "exclude is for the layout folders only")
+no({ layout = "csv", exclude = "x" }, "exclude is for the layouts folders, imagenet only")
 no({ delimiter = ";" }, "delimiter is for the layout csv only")
 no({ layout = false, items = { { path = 5, label = "x" } } },
    "item 1: path must be a string, not 5")

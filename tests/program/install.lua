@@ -14,7 +14,8 @@ tap.has(select(2, tap.shell(installed .. " --version")), tap.directory() .. "/th
         "the share directory lies beside it")
 tap.has(select(2, tap.shell("cd / && " .. installed .. " list models")),
         "pocket", "the embedded model is there")
-for _, file in ipairs { "eval/folders.lua", "datasets/fashion_mnist.lua", "prompts/five_plain.lua",
+for _, file in ipairs { "eval/folders.lua", "datasets/fashion_mnist.lua",
+                        "datasets/shared/imagenet.lua", "prompts/five_plain.lua",
                         "library/clipeval.lua", "models/pocket/open_clip_model.safetensors" } do
   tap.ok(tap.exists(tap.directory() .. "/there/share/clipeval/" .. file), file)
 end

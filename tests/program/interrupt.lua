@@ -52,9 +52,10 @@ tap.is(#clip.csv(tap.directory() .. "/between/predictions.csv"), 61,
        "after one evaluation: all of it")
 
 code, stdout = signal("sleep 1.5; kill -INT $pid", EVALUATE .. [[
-local items, paths = {}, first.dataset.items
+local items, images = {}, {} -- not paths: of one file the picture is embedded once
+for i, item in ipairs(first.dataset.items) do images[i] = clip.image(item.path) end
 for i = 1, 200000 do
-  items[i] = { path = paths[i % 60 + 1].path, label = "x", id = ("%06d"):format(i) }
+  items[i] = { image = images[i % 60 + 1], label = "x", id = ("%06d"):format(i) }
 end
 local long = clip.dataset { name = "long", items = items }
 ]] .. READY .. "evaluate(long)", "--data", tree, "--out", "amid")

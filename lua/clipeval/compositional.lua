@@ -1,0 +1,99 @@
+-- clip.compositional: does the order of words count? An item has two captions, and one
+-- picture (SugarCrepe: the first caption is the right one) or two (Winoground: the first
+-- caption belongs to the first picture). Every comparison is strict, as Thrush et al. 2022
+-- define it: a tie is wrong.
+local core = require "clipeval.core"
+local evaluation = require "clipeval.evaluation"
+
+local task = evaluation.task { name = "compositional", kinds = { "pairs" } }
+
+-- Cosines of one item: caption 1 with each picture, then caption 2.
+local function scores_of(text_embeds, picture_embeds, i, rows)
+  if type(rows) ~= "table" then rows = { rows } end
+  local scores = text_embeds:slice(2 * i - 1, 2 * i):similarity(picture_embeds:select(rows))
+  local line = {}
+  for caption = 1, 2 do table.move(scores[caption], 1, #rows, #line + 1, line) end
+  return line
+end
+
+-- hits: a list of booleans
+local function measure(self, name, hits, chance)
+  local values, sum = {}, 0
+  for i, hit in ipairs(hits) do
+    values[i] = hit and 1 or 0
+    sum = sum + values[i]
+  end
+  local low, high = core.wilson(sum, #hits)
+  evaluation.metric(self, name, sum / #hits, { low = low, high = high, chance = chance })
+end
+
+local function by_group(self, names, hits)
+  local groups, order = {}, {}
+  for i, item in ipairs(self.items) do
+    local name = item.group or ""
+    if not groups[name] then
+      groups[name] = { n = 0 }
+      order[#order + 1] = name
+    end
+    local g = groups[name]
+    g.n = g.n + 1
+    for k = 1, #names do g[k] = (g[k] or 0) + (hits[k][i] and 1 or 0) end
+  end
+  table.sort(order)
+  self.class_columns = { "class", "n", table.unpack(names) }
+  self.class_rows = {}
+  for i, name in ipairs(order) do
+    local line = { name, groups[name].n }
+    for k = 1, #names do line[k + 2] = groups[name][k] / groups[name].n end
+    line.n = #names + 2
+    self.class_rows[i] = line
+  end
+end
+
+return function(spec)
+  local self = evaluation.begin(task, spec)
+  local texts, two = {}, self.items[1] and self.items[1].pictures ~= nil
+  for i, item in ipairs(self.items) do
+    texts[2 * i - 1], texts[2 * i] = item.captions[1], item.captions[2]
+  end
+  local text_embeds = evaluation.texts(self, texts)
+  local embeds, row_of = evaluation.pictures(self)
+  local names = two and { "text_score", "image_score", "group_score" } or { "accuracy" }
+  local chances = two and { 0.25, 0.25, 1 / 6 } or { 0.5 }
+  local hits, lines = { {}, {}, {} }, {}
+  for i = 1, self.n do
+    lines[i] = row_of[i] and scores_of(text_embeds, embeds, i, row_of[i])
+    local s = lines[i]
+    if two then
+      local text, image, group = false, false, false
+      if s then
+        text, image, group = core.winoground(core.matrix { s })
+        text, image, group = text[1], image[1], group[1]
+      end
+      hits[1][i], hits[2][i], hits[3][i] = text, image, group
+      if s and (s[1] == s[2] or s[1] == s[3] or s[4] == s[2] or s[4] == s[3]) then
+        self.ties = self.ties + 1
+      end
+    else
+      hits[1][i] = s and s[1] > s[2] or false
+      if s and s[1] == s[2] then self.ties = self.ties + 1 end
+    end
+  end
+  for k, name in ipairs(names) do measure(self, name, hits[k], chances[k]) end
+  by_group(self, names, hits)
+  self.noun = "item"
+  self.columns = two and { "id", "text", "image", "group", "score_c1_p1", "score_c1_p2",
+                           "score_c2_p1", "score_c2_p2" } or
+                 { "id", "right", "score_right", "score_wrong" }
+  function self.each(row)
+    for i, item in ipairs(self.items) do
+      local s = lines[i] or {}
+      if two then
+        row(item.id, hits[1][i], hits[2][i], hits[3][i], s[1], s[2], s[3], s[4])
+      else
+        row(item.id, hits[1][i], s[1], s[2])
+      end
+    end
+  end
+  return evaluation.finish(self)
+end

@@ -1,0 +1,355 @@
+-- What every task shares: what is asked is checked, pictures and texts become embeddings (each
+-- once in a run), figures become a result that report.lua writes.
+local core = require "clipeval.core"
+local dataset = require "clipeval.dataset"
+local session = require "clipeval.session"
+local util = require "clipeval.util"
+
+local evaluation = {}
+
+local Result = {}
+Result.__name = "result"
+
+-- ---- what is asked ----
+
+-- A task: {name =, kinds = what items may be, fields = what its table may hold beside model,
+-- dataset, limit and seed, partial = what to do with the items that an interruption left}.
+function evaluation.task(t)
+  t.known = util.set { "model", "dataset", "limit", "seed", table.unpack(t.fields or {}) }
+  t.takes = util.set(t.kinds)
+  return t
+end
+
+local function whole(name, value, what, least)
+  if value ~= nil and (math.type(value) ~= "integer" or value < least) then
+    util.fail("%s: %s must be an integer from %d", name, what, least)
+  end
+  return value
+end
+
+-- All items, or a seeded random sample in the same order.
+local function choose_items(data, limit, seed)
+  if not limit or limit >= #data.items then return data.items end
+  local items = {}
+  for i, chosen in ipairs(core.sample(limit, #data.items, seed)) do
+    items[i] = data.items[chosen]
+  end
+  return items
+end
+
+local function check_model(name, model)
+  if type(model) ~= "userdata" or not tostring(model):find("^model ") then
+    util.fail("%s: model must come from clip.model", name)
+  end
+  if tostring(model) == "model (closed)" then util.fail("%s: the model is closed", name) end
+end
+
+-- Begins an evaluation. What the report says of model and dataset is noted before anything
+-- is computed: by the end the script may have closed or changed them.
+function evaluation.begin(task, spec)
+  local name = task.name
+  if type(spec) ~= "table" then util.fail("%s: needs a table", name) end
+  util.check_fields(spec, task.known, name)
+  for _, field in ipairs { "model", "dataset", table.unpack(task.required or {}) } do
+    if spec[field] == nil then util.fail("%s: %s is missing", name, field) end
+  end
+  check_model(name, spec.model)
+  local settings = session.settings
+  local data = dataset(spec.dataset)
+  local kind = data.kind or "classification"
+  if not task.takes[kind] then
+    util.fail("%s: takes a dataset for %s, and %s is one for %s", name,
+              table.concat(task.kinds, " or "), data.name, kind)
+  end
+  local self = { name = name, task = name, model = spec.model, dataset = data,
+                 limit = whole(name, spec.limit or settings.limit, "limit", 1),
+                 seed = whole(name, spec.seed or settings.seed or 0, "seed", 0),
+                 metrics = {}, problems = {}, faults = {}, ties = 0, texts = 0,
+                 truncated_texts = 0, partial = task.partial }
+  self.items = choose_items(data, self.limit, self.seed)
+  self.n = #self.items
+  self.about = {
+    model = util.copy(self.model.info, { sha256 = self.model:sha256(),
+                                         notes = self.model.notes }),
+    dataset = { name = data.name, version = data.version, split = data.split,
+                root = data.root or "", alpha = data.alpha, items = #data.items,
+                classes = data.classes },
+  }
+  return self
+end
+
+-- ---- embeddings ----
+
+-- What was embedded in this run, by model: normalised rows under keys of ours.
+local memory = setmetatable({}, { __mode = "k" })
+
+local function memo_of(model, kind)
+  memory[model] = memory[model] or {}
+  local memo = memory[model][kind] or { row = {}, n = 0, note = {} }
+  memory[model][kind] = memo
+  return memo
+end
+
+-- Adds rows for new keys; notes[i] is what is to be known of the i-th.
+local function remember(memo, keys, embeds, notes)
+  for i, key in ipairs(keys) do
+    memo.row[key] = memo.n + i
+    memo.note[memo.n + i] = notes and notes[i] or nil
+  end
+  memo.n = memo.n + #keys
+  embeds = embeds:normalize()
+  memo.embeds = memo.embeds and core.stack { memo.embeds, embeds } or embeds
+end
+
+local function gather(memo, rows)
+  local whole_memo = #rows == memo.n
+  for i = 1, whole_memo and #rows or 0 do
+    if rows[i] ~= i then
+      whole_memo = false
+      break
+    end
+  end
+  return whole_memo and memo.embeds or memo.embeds:select(rows)
+end
+
+local MOST_TEXTS = 1 << 17 -- that are remembered: millions are asked about in VQA
+
+-- Normalised embeddings [#texts, d]; a text that is not UTF-8 raises.
+function evaluation.texts(self, texts)
+  local memo, new, seen = memo_of(self.model, "texts"), {}, {}
+  if memo.n > MOST_TEXTS then
+    memory[self.model].texts = nil
+    memo = memo_of(self.model, "texts")
+  end
+  for _, text in ipairs(texts) do
+    if not memo.row[text] and not seen[text] then
+      seen[text], new[#new + 1] = true, text
+    end
+  end
+  if #new > 0 then
+    local embeds, problems, truncated = self.model:encode_text(new, { progress = "texts" })
+    for i, fault in pairs(problems or {}) do
+      util.fail("%s: the text '%s': %s", self.name, util.utf8(new[i]), fault)
+    end
+    remember(memo, new, embeds, truncated)
+  end
+  local rows = {}
+  for i, text in ipairs(texts) do
+    rows[i] = memo.row[text]
+    if memo.note[rows[i]] then self.truncated_texts = self.truncated_texts + 1 end
+  end
+  self.texts = self.texts + #texts
+  return gather(memo, rows)
+end
+
+local tokens = setmetatable({}, { __mode = "k" })
+
+-- What tells a picture apart in this run: where it lies, or whose it is.
+local function key_of(data, item, picture, k)
+  if picture.path then
+    return picture.offset and ("%s\0%d"):format(picture.path, picture.offset) or picture.path
+  end
+  local place = data.place
+  if picture.image or not place then
+    tokens[data] = tokens[data] or {}
+    place = ("%p"):format(tokens[data])
+  end
+  return ("%s\0%s\0%s\0%d"):format(place, data.split, item.id, k)
+end
+
+-- The message without the place where the dataset lies, which differs between machines.
+local function tell_problem(item, picture, fault)
+  local path = picture.path and picture.path:gsub("%c", "?") -- as core writes it
+  if path and fault:sub(1, #path) == path then fault = item.id .. fault:sub(#path + 1) end
+  return util.utf8(fault)
+end
+
+-- More than one in a hundred: a wrong path rather than a broken file.
+local function warn_of_problems(self)
+  local bad = #self.problems
+  if bad * 100 <= #self.items then return end
+  util.warn("dataset %s: %d of %s cannot be read (%s)", self.about.dataset.name, bad,
+            util.count(#self.items, "picture"), self.problems[1].problem)
+end
+
+local function encode_new(self, memo, keys, pictures)
+  local embeds, problems, _, done = self.model:encode_image(pictures, {
+    alpha = self.dataset.alpha, progress = "pictures", partial = true })
+  remember(memo, keys, embeds, problems)
+  if not done then return end
+  if self.partial then -- interrupted: what is done is kept, see program.salvage
+    for i, key in ipairs(keys) do
+      if not done[i] then memo.row[key] = nil end
+    end
+    session.current = self
+  end
+  core.interrupt()
+end
+
+-- Normalised embeddings of the distinct pictures, and for each item its row (a list of rows
+-- where an item has several pictures); false for an item that cannot be read or, after an
+-- interruption, was not reached: self.faults[i] tells the first.
+function evaluation.pictures(self)
+  local memo = memo_of(self.model, "pictures " .. self.dataset.alpha)
+  local keys, pictures, wanted, place_of = {}, {}, {}, {}
+  for i, item in ipairs(self.items) do
+    local own = {}
+    for k, picture in ipairs(item.pictures or { item }) do
+      local key = key_of(self.dataset, item, picture, k)
+      own[k] = key
+      if not memo.row[key] and not place_of[key] then
+        keys[#keys + 1], pictures[#keys + 1] = key, self.dataset:picture(picture)
+        place_of[key] = true
+      end
+    end
+    wanted[i] = own
+  end
+  self.wanted = wanted
+  if #keys > 0 and not self.interrupted then encode_new(self, memo, keys, pictures) end
+  return evaluation.collect(self, memo)
+end
+
+-- Second half of `pictures`: from what is remembered.
+function evaluation.collect(self, memo)
+  local rows, place_of, row_of = {}, {}, {}
+  for i, item in ipairs(self.items) do
+    local own = {}
+    for k, key in ipairs(self.wanted[i]) do
+      local row = memo.row[key]
+      local fault = row and memo.note[row]
+      if fault and not self.faults[i] then
+        local picture = item.pictures and item.pictures[k] or item
+        self.faults[i] = tell_problem(item, picture, fault)
+        self.problems[#self.problems + 1] = { id = item.id, problem = self.faults[i] }
+      end
+      if row and not place_of[row] then
+        rows[#rows + 1] = row
+        place_of[row] = #rows
+      end
+      own[k] = row and not fault and place_of[row]
+      if not own[k] then own = { false } break end
+    end
+    if item.pictures and own[1] then row_of[i] = own else row_of[i] = own[1] end
+  end
+  self.wanted = nil
+  if not self.interrupted then warn_of_problems(self) end
+  return memo.embeds and gather(memo, rows), row_of
+end
+
+-- After an interruption: only the items whose pictures are there stay.
+function evaluation.keep_done(self)
+  local memo = memo_of(self.model, "pictures " .. self.dataset.alpha)
+  local items = {}
+  for i, item in ipairs(self.items) do
+    local done = true
+    for _, key in ipairs(self.wanted[i]) do done = done and memo.row[key] end
+    if done then items[#items + 1] = item end
+  end
+  self.items, self.n, self.interrupted = items, #items, true
+end
+
+-- ---- figures ----
+
+-- options: low, high (95 % interval), chance, n, unit = "percent" (default: of a fraction) or
+-- "plain"; nil where there is none.
+function evaluation.metric(self, name, value, options)
+  options = options or {}
+  self.metrics[#self.metrics + 1] = { metric = name, value = value, ci_low = options.low,
+    ci_high = options.high, chance = options.chance, n = options.n or self.n,
+    unit = options.unit or "percent" }
+  self[name] = value
+end
+
+-- What a class name stands for twice or more is told, and counted in run.json.
+function evaluation.duplicates(classes, data)
+  local count, list = {}, {}
+  for _, name in ipairs(classes) do count[name] = (count[name] or 0) + 1 end
+  for _, name in ipairs(util.keys(count)) do
+    if count[name] > 1 then
+      list[#list + 1] = name
+      util.warn("dataset %s: %d classes are named '%s'", data.name, count[name], name)
+    end
+  end
+  return list
+end
+
+-- The evaluation is done: what the script gets, and the report writes. self.columns and
+-- self.each(row) give predictions.csv, self.class_columns and self.each_class(row)
+-- classes.csv; either may be a list instead: self.rows, self.class_rows.
+function evaluation.finish(self)
+  setmetatable(self, Result)
+  session.finished[#session.finished + 1] = self
+  return self
+end
+
+-- Without figures: what an interruption left.
+function evaluation.finish_partial(self)
+  local partial = self.partial
+  evaluation.keep_done(self)
+  self.metrics = nil
+  partial(self)
+  return self
+end
+
+function evaluation.is_result(value)
+  return getmetatable(value) == Result
+end
+
+-- ---- the result ----
+
+-- Calls row(...) for each line of the table `kind`: "rows" or "class_rows".
+function evaluation.each_row(self, kind, row)
+  local each = rawget(self, kind == "rows" and "each" or "each_class")
+  if each then return each(row) end
+  for _, line in ipairs(rawget(self, kind) or {}) do row(table.unpack(line, 1, line.n)) end
+end
+
+-- result.predictions is made when it is asked for: a table by column for each line.
+function Result:__index(key)
+  if key ~= "predictions" then return Result[key] end
+  local list, columns = {}, rawget(self, "columns") or {}
+  evaluation.each_row(self, "rows", function(...)
+    local line, values = {}, table.pack(...)
+    for i, column in ipairs(columns) do line[column] = values[i] end
+    list[#list + 1] = line
+  end)
+  rawset(self, key, list)
+  return list
+end
+
+local function figure(x, unit)
+  if x == nil then return "" end
+  if x ~= x then return "-" end
+  return unit == "percent" and ("%.2f"):format(100 * x) or ("%.4g"):format(x)
+end
+
+local function metric_line(m)
+  local sign = m.unit == "percent" and " %" or "  "
+  local interval = m.ci_low and ("%7s - %5s%s"):format(figure(m.ci_low, m.unit),
+                                                       figure(m.ci_high, m.unit), sign) or ""
+  local chance = m.chance and figure(m.chance, m.unit) .. sign or ""
+  return ("  %-24s %6s%s %17s %9s %8d"):format(m.metric, figure(m.value, m.unit), sign, interval,
+                                               chance, m.n)
+end
+
+function Result:__tostring()
+  local about = self.about
+  local asked = {}
+  if about.dataset.classes and #about.dataset.classes > 0 then
+    asked[1] = util.count(#about.dataset.classes, "class", "classes")
+  end
+  local lines = {
+    ("%s (%s): %s%s; model %s%s"):format(about.dataset.name, about.dataset.split,
+      util.count(self.n, self.noun or "picture"), asked[1] and ", " .. asked[1] or "",
+      about.model.name, about.prompts and (", prompts %s (%d)"):format(about.prompts.name,
+                                           #about.prompts.templates) or ""),
+    ("  %-24s %8s %17s %9s %8s"):format("metric", "value", "95 % interval", "chance", "n"),
+  }
+  for _, m in ipairs(self.metrics) do lines[#lines + 1] = metric_line(m) end
+  lines[#lines + 1] = ("  %s, %s of %d cut, %s unreadable%s"):format(
+    util.count(self.ties, "tie"), util.count(self.truncated_texts, "text"), self.texts,
+    util.count(#self.problems, "picture"), #self.problems > 0 and " (counted as misses)" or "")
+  return table.concat(lines, "\n")
+end
+
+return evaluation

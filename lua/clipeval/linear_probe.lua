@@ -1,0 +1,113 @@
+-- clip.linear_probe: how much do the embeddings know? A logistic regression on frozen,
+-- normalised embeddings of the training pictures, judged on the test pictures. The strength
+-- of its L2 regularisation is chosen on a validation split (core/probe.h).
+local core = require "clipeval.core"
+local evaluation = require "clipeval.evaluation"
+local util = require "clipeval.util"
+
+local HELD_OUT = 5 -- of the training pictures every fifth, in a seeded order, validates
+
+local task = evaluation.task {
+  name = "linear_probe", kinds = { "classification" }, required = { "train" },
+  fields = { "train", "validation", "strength", "train_limit" },
+}
+
+-- Embeddings and labels of the pictures of another split that can be read.
+local function embed(self, data, what, limit)
+  local part = evaluation.begin(task, { model = self.model, dataset = data, train = true,
+                                        limit = limit or math.maxinteger, seed = self.seed })
+  if #part.dataset.classes ~= #self.dataset.classes then
+    util.fail("linear_probe: %s has %d classes, %s has %d", part.dataset.name,
+              #part.dataset.classes, self.dataset.name, #self.dataset.classes)
+  end
+  local embeds, row_of = evaluation.pictures(part)
+  local rows, labels = {}, {}
+  for i, item in ipairs(part.items) do
+    if row_of[i] then rows[#rows + 1], labels[#labels + 1] = row_of[i], item.label end
+  end
+  for _, p in ipairs(part.problems) do
+    self.problems[#self.problems + 1] = { id = what .. "/" .. p.id, problem = p.problem }
+  end
+  self.about[what] = part.about.dataset
+  return embeds and embeds:select(rows), labels
+end
+
+-- Every fifth of a seeded order goes to validation.
+local function hold_out(embeds, labels, seed)
+  local n = #labels
+  local is_held = {}
+  for _, i in ipairs(core.sample(n // HELD_OUT, n, seed)) do is_held[i] = true end
+  local keep, keep_labels, held, held_labels = {}, {}, {}, {}
+  for i = 1, n do
+    local rows, list = keep, keep_labels
+    if is_held[i] then rows, list = held, held_labels end
+    rows[#rows + 1], list[#list + 1] = i, labels[i]
+  end
+  return embeds:select(keep), keep_labels, embeds:select(held), held_labels
+end
+
+local function options_of(self, spec, train, labels)
+  local options = { classes = #self.dataset.classes, progress = "probe" }
+  if spec.strength then
+    options.strength = spec.strength
+  elseif spec.validation then
+    options.validation, options.validation_labels = embed(self, spec.validation, "validation")
+  else
+    train, labels, options.validation, options.validation_labels =
+      hold_out(train, labels, self.seed)
+  end
+  return train, labels, options
+end
+
+return function(spec)
+  local self = evaluation.begin(task, spec)
+  if spec.strength ~= nil and not (type(spec.strength) == "number" and spec.strength > 0) then
+    util.fail("linear_probe: strength must be a number above 0")
+  end
+  local train, labels = embed(self, spec.train, "train", spec.train_limit)
+  if #labels == 0 then util.fail("linear_probe: no training picture can be read") end
+  local options
+  train, labels, options = options_of(self, spec, train, labels)
+  local embeds, row_of = evaluation.pictures(self)
+  local rows, at, targets = {}, {}, {}
+  for i, item in ipairs(self.items) do
+    if row_of[i] then
+      rows[#rows + 1] = row_of[i]
+      targets[#rows], at[i] = item.label, #rows
+    end
+  end
+  if #rows == 0 then util.fail("linear_probe: no picture of %s can be read", self.dataset.name) end
+  local scores, about = core.probe(train, labels, embeds:select(rows), options)
+  local found, best = scores:ranks(targets)
+  local ranks, all_targets, hits = {}, {}, 0
+  for i, item in ipairs(self.items) do
+    ranks[i] = at[i] and found[at[i]] or false
+    all_targets[i] = item.label
+    hits = hits + (ranks[i] == 1 and 1 or 0)
+  end
+  local classes = self.dataset.classes
+  local low, high = core.wilson(hits, self.n)
+  evaluation.metric(self, "acc@1", hits / self.n, { low = low, high = high, chance = 1 / #classes })
+  local class_hits, counts, recall = core.class_recall(ranks, all_targets, #classes)
+  low, high = core.bootstrap_mean_recall(ranks, all_targets, #classes, 1000, self.seed)
+  evaluation.metric(self, "mean_per_class_recall", recall,
+                    { low = low, high = high, chance = 1 / #classes })
+  evaluation.metric(self, "strength", about.strength, { unit = "plain", n = #labels })
+  self.about.probe = about
+  if not about.converged then
+    util.warn("linear_probe: stopped after %d iterations, before it converged", about.iterations)
+  end
+  self.class_columns = { "class", "n", "hits", "recall" }
+  self.class_rows = {}
+  for c, name in ipairs(classes) do
+    self.class_rows[c] = table.pack(name, counts[c], class_hits[c],
+                                    counts[c] > 0 and class_hits[c] / counts[c] or nil)
+  end
+  self.columns = { "id", "target", "prediction", "rank" }
+  function self.each(row)
+    for i, item in ipairs(self.items) do
+      row(item.id, classes[item.label], at[i] and classes[best[at[i]]] or nil, ranks[i] or nil)
+    end
+  end
+  return evaluation.finish(self)
+end

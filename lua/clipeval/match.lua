@@ -1,0 +1,42 @@
+-- clip.match: is this text of this picture? Pairs are scored by their cosine; figures are the
+-- area under the ROC curve, and the accuracy at a threshold.
+local core = require "clipeval.core"
+local evaluation = require "clipeval.evaluation"
+local util = require "clipeval.util"
+
+local task = evaluation.task { name = "match", kinds = { "match" }, fields = { "threshold" } }
+
+return function(spec)
+  local self = evaluation.begin(task, spec)
+  if spec.threshold ~= nil and type(spec.threshold) ~= "number" then
+    util.fail("match: threshold must be a number, not %s", util.show(spec.threshold))
+  end
+  local texts, matches = {}, {}
+  for i, item in ipairs(self.items) do texts[i], matches[i] = item.text, item.match end
+  local text_embeds = evaluation.texts(self, texts)
+  local embeds, row_of = evaluation.pictures(self)
+  local scores = {}
+  for i = 1, self.n do
+    scores[i] = row_of[i] and
+                text_embeds:slice(i, i):similarity(embeds:slice(row_of[i], row_of[i]))[1][1]
+  end
+  local roc = core.roc(scores, matches)
+  local most = math.max(roc.positives, roc.negatives) / self.n
+  evaluation.metric(self, "roc_auc", roc.auc, { chance = 0.5 })
+  evaluation.metric(self, "best_accuracy", roc.accuracy, { chance = most })
+  evaluation.metric(self, "best_threshold", roc.threshold, { unit = "plain" })
+  if spec.threshold then
+    local share = core.accuracy_from(scores, matches, spec.threshold)
+    local low, high = core.wilson(math.floor(share * self.n + 0.5), self.n)
+    evaluation.metric(self, "accuracy", share, { low = low, high = high, chance = most })
+    evaluation.metric(self, "threshold", spec.threshold, { unit = "plain" })
+  end
+  self.noun = "pair"
+  self.columns = { "id", "text", "match", "score" }
+  function self.each(row)
+    for i, item in ipairs(self.items) do
+      row(item.id, item.text, item.match, scores[i] or nil)
+    end
+  end
+  return evaluation.finish(self)
+end
