@@ -323,13 +323,13 @@ local function figure(x, unit)
   return unit == "percent" and ("%.2f"):format(100 * x) or ("%.4g"):format(x)
 end
 
-local function metric_line(m)
+local function metric_line(m, width)
   local sign = m.unit == "percent" and " %" or "  "
   local interval = m.ci_low and ("%7s - %5s%s"):format(figure(m.ci_low, m.unit),
                                                        figure(m.ci_high, m.unit), sign) or ""
   local chance = m.chance and figure(m.chance, m.unit) .. sign or ""
-  return ("  %-24s %6s%s %17s %9s %8d"):format(m.metric, figure(m.value, m.unit), sign, interval,
-                                               chance, m.n)
+  return ("  %s %6s%s %17s %9s %8d"):format(m.metric .. (" "):rep(width - #m.metric),
+                                            figure(m.value, m.unit), sign, interval, chance, m.n)
 end
 
 function Result:__tostring()
@@ -338,14 +338,17 @@ function Result:__tostring()
   if about.dataset.classes and #about.dataset.classes > 0 then
     asked[1] = util.count(#about.dataset.classes, "class", "classes")
   end
+  local width = 24
+  for _, m in ipairs(self.metrics) do width = math.max(width, #m.metric) end
   local lines = {
     ("%s (%s): %s%s; model %s%s"):format(about.dataset.name, about.dataset.split,
       util.count(self.n, self.noun or "picture"), asked[1] and ", " .. asked[1] or "",
       about.model.name, about.prompts and (", prompts %s (%d)"):format(about.prompts.name,
                                            #about.prompts.templates) or ""),
-    ("  %-24s %8s %17s %9s %8s"):format("metric", "value", "95 % interval", "chance", "n"),
+    ("  metric%s %8s %17s %9s %8s"):format((" "):rep(width - 6), "value", "95 % interval",
+                                           "chance", "n"),
   }
-  for _, m in ipairs(self.metrics) do lines[#lines + 1] = metric_line(m) end
+  for _, m in ipairs(self.metrics) do lines[#lines + 1] = metric_line(m, width) end
   lines[#lines + 1] = ("  %s, %s of %d cut, %s unreadable%s"):format(
     util.count(self.ties, "tie"), util.count(self.truncated_texts, "text"), self.texts,
     util.count(#self.problems, "picture"), #self.problems > 0 and " (counted as misses)" or "")
