@@ -1,5 +1,5 @@
 -- Tux Paint's stamps and their captions, English or another language: do they find each other?
--- clipeval run retrieval_stamps.lua [--model M] [--data DIR] [-o language=zh_cn]
+-- clipeval run retrieval_stamps.lua [--model M] [--data DIR] [-o language=zh_CN]
 local clip = require "clipeval"
 
 local stamps = clip.dataset("tuxpaint_stamps", { root = arg.data })
