@@ -20,20 +20,22 @@ return clip.zeroshot {
   prompts = { "a photo of a {c}.", "a drawing of the {c}", "{c}", "an image of many {c}s!" },
 }]])
 
-local function evaluate(layout, data, prefix)
-  local code, stdout, stderr = tap.clipeval("run", "eval.lua", "--quiet", "--model", model,
-                                            "--data", data, "--out", layout,
-                                            "-o", "layout=" .. layout)
+-- id_of(prediction) -> the picture's id in this layout.
+local function evaluate(layout, data, id_of, script)
+  local words = { "run", script or "eval.lua", "--quiet", "--model", model, "--data", data,
+                  "--out", layout }
+  if not script then table.move({ "-o", "layout=" .. layout }, 1, 2, #words + 1, words) end
+  local code, stdout, stderr = tap.clipeval(table.unpack(words))
   tap.is(code, 0, layout .. ": done")
   tap.is(stderr, "", layout .. ": nothing on stderr")
   tap.has(stdout, "written to " .. layout, layout .. ": says where it wrote")
-  local predicted, worst = {}, 0
+  local predicted = {}
   for i, row in ipairs(clip.csv(tap.directory() .. "/" .. layout .. "/predictions.csv")) do
-    if i > 1 then predicted[prefix .. row[1]] = row end
+    if i > 1 then predicted[row[1]] = row end
   end
   local right = 0
   for _, p in ipairs(expected.predictions) do
-    local row = predicted[p.path]
+    local row = predicted[id_of(p)]
     right = right + (row and row[2] == expected.classes[p.label + 1] and
                      row[3] == expected.classes[p.predicted + 1] and 1 or 0)
   end
@@ -48,8 +50,13 @@ local function evaluate(layout, data, prefix)
            layout .. ": mean_per_class_recall")
 end
 
-evaluate("folders", zeroshot .. "/folders", "folders/")
-evaluate("csv", zeroshot .. "/manifest.csv", "")
+evaluate("folders", zeroshot .. "/folders", function(p)
+  return (p.path:gsub("^folders/", ""))
+end)
+evaluate("csv", zeroshot .. "/manifest.csv", function(p) return p.path end)
+local function key_of(p) return "test/0/" .. p.key end
+evaluate("wds", zeroshot .. "/wds", key_of)
+evaluate("wds with its own templates", zeroshot .. "/wds", key_of, "webdataset.lua")
 
 -- scores, against the reference's logits (100 * cosine, in the order of its tar)
 local logits_file = arg.shared .. "/zeroshot/expected.safetensors"
