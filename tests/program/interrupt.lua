@@ -51,7 +51,7 @@ tap.is(stdout, "clipeval: interrupted; what was finished is in between\n",
 tap.is(#clip.csv(tap.directory() .. "/between/predictions.csv"), 61,
        "after one evaluation: all of it")
 
-code, stdout = signal("sleep 1.5; kill -INT $pid", EVALUATE .. [[
+code, stdout = signal("sleep 4; kill -INT $pid", EVALUATE .. [[
 local items, images = {}, {} -- not paths: of one file the picture is embedded once
 for i, item in ipairs(first.dataset.items) do images[i] = clip.image(item.path) end
 for i = 1, 200000 do
