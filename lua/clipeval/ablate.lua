@@ -14,66 +14,72 @@ local task = evaluation.task {
   fields = { "prompts", "classes", "steps" },
 }
 
--- For each template [classes, d]: the sums of its normalised texts (none for a class: zeros).
+-- For each template { sum = [classes, d]: its normalised texts, weighted and added; whole =
+-- whether every class has one }; and what run.json says of the prompts.
 local function template_sums(self)
-  local texts, first = {}, {}
-  for c, class in ipairs(self.classes) do
-    local _, parts = self.prompts:texts(class)
-    for t, part in ipairs(parts) do
-      first[t] = first[t] or {}
-      first[t][c] = { #texts + 1, #texts + #part }
-      table.move(part, 1, #part, #texts + 1, texts)
-    end
-  end
+  local texts, first, about, _, counts = self.prompts:render(self.classes)
   local embeds, sums = evaluation.texts(self, texts), {}
-  for t, of_class in ipairs(first) do
-    local rows = {}
-    for c, range in ipairs(of_class) do
-      local count = range[2] - range[1] + 1
-      local mean = count > 0 and embeds:slice(range[1], range[2]):mean()[1] or nil
+  local next_text = table.move(first, 1, #self.classes, 1, {})
+  for t, weight in ipairs(self.prompts.weights) do
+    local rows, is_whole = {}, true
+    for c = 1, #self.classes do
+      local from, count = next_text[c], counts[c][t]
+      next_text[c] = from + count
+      is_whole = is_whole and count > 0
+      local mean = count > 0 and embeds:slice(from, from + count - 1):mean()[1] or nil
       rows[c] = {}
-      for j = 1, embeds.cols do rows[c][j] = mean and mean[j] * count or 0 end
+      for j = 1, embeds.cols do rows[c][j] = mean and mean[j] * count * weight or 0 end
     end
-    sums[t] = core.matrix(rows)
+    sums[t] = { sum = core.matrix(rows), whole = is_whole }
   end
-  return sums
+  return sums, about
 end
 
+-- The templates that are wanted, added; nil where they leave a class without a text.
 local function total(sums, wanted)
-  local sum
+  local sum, is_whole
   for t, one in ipairs(sums) do
-    if wanted(t) then sum = sum and sum:plus(one) or one end
+    if wanted(t) then
+      sum = sum and sum:plus(one.sum) or one.sum
+      is_whole = is_whole or one.whole
+    end
   end
-  return sum
+  return is_whole and sum or nil
 end
 
--- Share of the pictures whose best class is theirs.
+-- Share of the pictures whose best class is theirs; of each picture the rank of its class
+-- (false: it cannot be read, which is a miss), the best class, and whether that is tied.
 local function accuracy(sum, part)
-  local ranks, best = part.embeds:similarity(sum:normalize()):ranks(part.targets)
-  return core.accuracy_at(ranks, 1), ranks, best
+  local ranks, best, tied = {}, {}, {}
+  for i = 1, part.n do ranks[i], best[i], tied[i] = false, false, false end
+  if #part.at > 0 then
+    local r, b, _, t = part.embeds:similarity(sum:normalize()):ranks(part.targets)
+    for k, i in ipairs(part.at) do ranks[i], best[i], tied[i] = r[k], b[k], t[k] end
+  end
+  return core.accuracy_at(ranks, 1), ranks, best, tied
 end
 
--- Two halves of the pictures that can be read, in a seeded order; and all of them.
+-- All pictures, and two halves of them in a seeded order; which are in the first.
 local function halves(self)
+  if self.n < 2 then util.fail("ablate: needs two pictures or more") end
   local embeds, row_of = evaluation.pictures(self)
-  local readable = {}
-  for i = 1, self.n do
-    if row_of[i] then readable[#readable + 1] = i end
-  end
-  if #readable < 2 then util.fail("ablate: needs two pictures or more that can be read") end
   local is_first = {}
-  for _, k in ipairs(core.sample(#readable // 2, #readable, self.seed)) do is_first[k] = true end
+  for _, i in ipairs(core.sample(self.n // 2, self.n, self.seed)) do is_first[i] = true end
   local function part(chosen)
-    local rows, targets = {}, {}
-    for k, i in ipairs(readable) do
-      if chosen(k) then
-        rows[#rows + 1], targets[#targets + 1] = row_of[i], self.items[i].label
+    local rows, own = {}, { at = {}, targets = {}, n = 0 }
+    for i, item in ipairs(self.items) do
+      if chosen(i) then
+        own.n = own.n + 1
+        if row_of[i] then
+          rows[#rows + 1], own.targets[#rows + 1], own.at[#rows + 1] = row_of[i], item.label, own.n
+        end
       end
     end
-    return { embeds = embeds:select(rows), targets = targets, n = #rows }
+    own.embeds = embeds:select(rows)
+    return own
   end
-  return part(function(k) return is_first[k] end), part(function(k) return not is_first[k] end),
-         part(function() return true end), readable, is_first
+  return part(function() return true end), part(function(i) return is_first[i] end),
+         part(function(i) return not is_first[i] end), is_first
 end
 
 -- The order in which templates are added while that helps on `part`: {template, accuracy}.
@@ -82,21 +88,19 @@ local function greedy(sums, part, steps)
   for _ = 1, math.min(steps, #sums) do
     local best, best_accuracy, best_sum
     for t, one in ipairs(sums) do
-      if not chosen[t] then
-        local trial = sum and sum:plus(one) or one
+      if not chosen[t] and (sum or one.whole) then
+        local trial = sum and sum:plus(one.sum) or one.sum
         local value = accuracy(trial, part)
-        if not best or value > best_accuracy then best, best_accuracy, best_sum = t, value, trial end
+        if not best or value > best_accuracy then
+          best, best_accuracy, best_sum = t, value, trial
+        end
       end
     end
-    if best_accuracy <= reached then break end
+    if not best or best_accuracy <= reached then break end
     chosen[best], sum, reached = true, best_sum, best_accuracy
     order[#order + 1] = { template = best, accuracy = best_accuracy }
   end
   return order, sum
-end
-
-local function shown(template, number)
-  return type(template) == "string" and template or ("function %d"):format(number)
 end
 
 local function metric(self, name, value, n)
@@ -113,12 +117,13 @@ return function(spec)
     util.fail("ablate: steps must be an integer from 1")
   end
   self.classes = classifier.classes(self, spec.classes)
-  local sums = template_sums(self)
-  local _, _, about = self.prompts:render(self.classes)
+  local sums, about = template_sums(self)
   self.about.prompts = about
-  local first, second, all, readable, is_first = halves(self)
+  local all, first, second, is_first = halves(self)
   local ensemble = total(sums, function() return true end)
-  local whole, ranks, best = accuracy(ensemble, all)
+  if not ensemble then util.fail("ablate: needs a template that every class has a text of") end
+  local whole, ranks, best, tied = accuracy(ensemble, all)
+  for _, is_tied in ipairs(tied) do self.ties = self.ties + (is_tied and 1 or 0) end
   metric(self, "acc@1", whole, all.n)
   local order, subset = greedy(sums, first, steps)
   metric(self, "acc@1_second_half", (accuracy(ensemble, second)), second.n)
@@ -128,20 +133,16 @@ return function(spec)
   for step, o in ipairs(order) do step_of[o.template] = step end
   self.class_columns = { "template", "alone", "without", "subset_step" }
   self.class_rows = {}
-  for t, template in ipairs(self.prompts.templates) do
-    local without = #sums > 1 and
-                    accuracy(total(sums, function(u) return u ~= t end), all) or nil
-    self.class_rows[t] = table.pack(shown(template, t), (accuracy(sums[t], all)), without,
-                                    step_of[t])
+  for t, template in ipairs(about.templates) do
+    local others = total(sums, function(u) return u ~= t end)
+    self.class_rows[t] = table.pack(template, sums[t].whole and accuracy(sums[t].sum, all) or nil,
+                                    others and accuracy(others, all) or nil, step_of[t])
   end
   self.columns = { "id", "target", "prediction", "rank", "half" }
   function self.each(row)
-    local at = {}
-    for k, i in ipairs(readable) do at[i] = k end
     for i, item in ipairs(self.items) do
-      local k = at[i]
-      row(item.id, self.classes[item.label], k and self.classes[best[k]] or nil,
-          k and ranks[k] or nil, k and (is_first[k] and 1 or 2) or nil)
+      row(item.id, self.classes[item.label], best[i] and self.classes[best[i]] or nil,
+          ranks[i] or nil, is_first[i] and 1 or 2)
     end
   end
   return evaluation.finish(self)

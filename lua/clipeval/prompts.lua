@@ -338,23 +338,26 @@ local function hash(texts, first, weights)
 end
 
 -- All texts of a list of classes; where each class's begin; what defines them, for run.json
--- (a function need not give the same text twice); and the texts' weights, or nil where they
--- are all alike.
+-- (a function need not give the same text twice); the texts' weights, or nil where they are
+-- all alike; and how many texts of class i are template k's: counts[i][k].
 function Prompts:render(classes)
   local texts, first, weights, shown = {}, {}, not weighs_alike(self) and {} or nil, nil
+  local counts = {}
   for i, class in ipairs(classes) do
     local own, parts = self:texts(class)
     shown = shown or show(self, class, parts)
     first[i] = #texts + 1
     table.move(own, 1, #own, #texts + 1, texts)
-    for k, part in ipairs(weights and parts or {}) do
-      for _ = 1, #part do weights[#weights + 1] = self.weights[k] end
+    counts[i] = {}
+    for k, part in ipairs(parts) do
+      counts[i][k] = #part
+      for _ = 1, weights and #part or 0 do weights[#weights + 1] = self.weights[k] end
     end
   end
   first[#classes + 1] = #texts + 1
   return texts, first, { name = self.name, version = self.version, templates = shown,
                          weights = weights and self.weights or nil, texts = #texts,
-                         sha256 = hash(texts, first, weights) }, weights
+                         sha256 = hash(texts, first, weights) }, weights, counts
 end
 
 return prompts
