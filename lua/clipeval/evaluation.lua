@@ -142,7 +142,7 @@ function evaluation.texts(self, texts)
   return gather(memo, rows)
 end
 
-local tokens = setmetatable({}, { __mode = "k" })
+local tokens, last_token = setmetatable({}, { __mode = "k" }), 0 -- a number is never given twice
 
 -- What tells a picture apart in this run: where it lies, or whose it is.
 local function key_of(data, item, picture, k)
@@ -151,8 +151,11 @@ local function key_of(data, item, picture, k)
   end
   local place = data.place
   if picture.image or not place then
-    tokens[data] = tokens[data] or {}
-    place = ("%p"):format(tokens[data])
+    if not tokens[data] then
+      last_token = last_token + 1
+      tokens[data] = last_token
+    end
+    place = ("\0%d"):format(tokens[data])
   end
   return ("%s\0%s\0%s\0%d"):format(place, data.split, item.id, k)
 end
