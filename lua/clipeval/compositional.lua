@@ -4,6 +4,7 @@
 -- define it: a tie is wrong.
 local core = require "clipeval.core"
 local evaluation = require "clipeval.evaluation"
+local util = require "clipeval.util"
 
 local task = evaluation.task { name = "compositional", kinds = { "pairs" } }
 
@@ -16,13 +17,10 @@ local function scores_of(text_embeds, picture_embeds, i, rows)
   return line
 end
 
--- hits: a list of booleans
+-- hits: a list of booleans, one an item
 local function measure(self, name, hits, chance)
-  local values, sum = {}, 0
-  for i, hit in ipairs(hits) do
-    values[i] = hit and 1 or 0
-    sum = sum + values[i]
-  end
+  local sum = 0
+  for _, hit in ipairs(hits) do sum = sum + (hit and 1 or 0) end
   local low, high = core.wilson(sum, #hits)
   evaluation.metric(self, name, sum / #hits, { low = low, high = high, chance = chance })
 end
@@ -54,6 +52,11 @@ return function(spec)
   local self = evaluation.begin(task, spec)
   local texts, two = {}, self.items[1] and self.items[1].pictures ~= nil
   for i, item in ipairs(self.items) do
+    if (item.pictures ~= nil) ~= two then
+      util.fail("compositional: dataset %s: item '%s' has %s, and '%s' %s", self.dataset.name,
+                item.id, two and "one picture" or "two pictures", self.items[1].id,
+                two and "two" or "one")
+    end
     texts[2 * i - 1], texts[2 * i] = item.captions[1], item.captions[2]
   end
   local text_embeds = evaluation.texts(self, texts)

@@ -12,14 +12,25 @@ local task = evaluation.task {
   fields = { "train", "validation", "strength", "train_limit" },
 }
 
+-- Both splits have the same classes in the same order: else labels would mean others.
+local function check_classes(part, whole)
+  if #part.classes ~= #whole.classes then
+    util.fail("linear_probe: %s has %d classes, %s has %d", part.name, #part.classes, whole.name,
+              #whole.classes)
+  end
+  for c, name in ipairs(part.classes) do
+    if name ~= whole.classes[c] then
+      util.fail("linear_probe: class %d of %s is '%s', of %s '%s'", c, part.name, name,
+                whole.name, whole.classes[c])
+    end
+  end
+end
+
 -- Embeddings and labels of the pictures of another split that can be read.
 local function embed(self, data, what, limit)
   local part = evaluation.begin(task, { model = self.model, dataset = data, train = true,
                                         limit = limit or math.maxinteger, seed = self.seed })
-  if #part.dataset.classes ~= #self.dataset.classes then
-    util.fail("linear_probe: %s has %d classes, %s has %d", part.dataset.name,
-              #part.dataset.classes, self.dataset.name, #self.dataset.classes)
-  end
+  check_classes(part.dataset, self.dataset)
   local embeds, row_of = evaluation.pictures(part)
   local rows, labels = {}, {}
   for i, item in ipairs(part.items) do
@@ -29,14 +40,17 @@ local function embed(self, data, what, limit)
     self.problems[#self.problems + 1] = { id = what .. "/" .. p.id, problem = p.problem }
   end
   self.about[what] = part.about.dataset
-  return embeds and embeds:select(rows), labels
+  if #labels == 0 then
+    util.fail("linear_probe: no picture of %s (%s) can be read", part.dataset.name, what)
+  end
+  return embeds:select(rows), labels
 end
 
 -- Every fifth of a seeded order goes to validation.
 local function hold_out(embeds, labels, seed)
-  local n = #labels
-  local is_held = {}
-  for _, i in ipairs(core.sample(n // HELD_OUT, n, seed)) do is_held[i] = true end
+  local n, is_held = #labels, {}
+  if n < 2 then util.fail("linear_probe: one picture cannot train and validate: give a strength") end
+  for _, i in ipairs(core.sample(math.max(1, n // HELD_OUT), n, seed)) do is_held[i] = true end
   local keep, keep_labels, held, held_labels = {}, {}, {}, {}
   for i = 1, n do
     local rows, list = keep, keep_labels
@@ -61,11 +75,19 @@ end
 
 return function(spec)
   local self = evaluation.begin(task, spec)
-  if spec.strength ~= nil and not (type(spec.strength) == "number" and spec.strength > 0) then
+  if spec.strength ~= nil and not (type(spec.strength) == "number" and spec.strength > 0 and
+                                spec.strength < math.huge) then
     util.fail("linear_probe: strength must be a number above 0")
   end
+  if spec.strength and spec.validation ~= nil then
+    util.fail("linear_probe: with a strength given there is nothing to validate")
+  end
+  if spec.train_limit ~= nil and (math.type(spec.train_limit) ~= "integer" or
+                                  spec.train_limit < 1) then
+    util.fail("linear_probe: train_limit must be an integer from 1")
+  end
   local train, labels = embed(self, spec.train, "train", spec.train_limit)
-  if #labels == 0 then util.fail("linear_probe: no training picture can be read") end
+  local trained = #labels
   local options
   train, labels, options = options_of(self, spec, train, labels)
   local embeds, row_of = evaluation.pictures(self)
@@ -76,23 +98,27 @@ return function(spec)
       targets[#rows], at[i] = item.label, #rows
     end
   end
-  if #rows == 0 then util.fail("linear_probe: no picture of %s can be read", self.dataset.name) end
+  if #rows == 0 then
+    util.fail("linear_probe: no picture of %s can be read", self.dataset.name)
+  end
   local scores, about = core.probe(train, labels, embeds:select(rows), options)
-  local found, best = scores:ranks(targets)
+  local found, best, _, tied = scores:ranks(targets)
   local ranks, all_targets, hits = {}, {}, 0
   for i, item in ipairs(self.items) do
     ranks[i] = at[i] and found[at[i]] or false
     all_targets[i] = item.label
+    self.ties = self.ties + (at[i] and tied[at[i]] and 1 or 0)
     hits = hits + (ranks[i] == 1 and 1 or 0)
   end
   local classes = self.dataset.classes
   local low, high = core.wilson(hits, self.n)
-  evaluation.metric(self, "acc@1", hits / self.n, { low = low, high = high, chance = 1 / #classes })
+  evaluation.metric(self, "acc@1", hits / self.n,
+                    { low = low, high = high, chance = 1 / #classes })
   local class_hits, counts, recall = core.class_recall(ranks, all_targets, #classes)
   low, high = core.bootstrap_mean_recall(ranks, all_targets, #classes, 1000, self.seed)
   evaluation.metric(self, "mean_per_class_recall", recall,
                     { low = low, high = high, chance = 1 / #classes })
-  evaluation.metric(self, "strength", about.strength, { unit = "plain", n = #labels })
+  evaluation.metric(self, "strength", about.strength, { unit = "plain", n = trained })
   self.about.probe = about
   if not about.converged then
     util.warn("linear_probe: stopped after %d iterations, before it converged", about.iterations)

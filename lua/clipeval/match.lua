@@ -8,7 +8,7 @@ local task = evaluation.task { name = "match", kinds = { "match" }, fields = { "
 
 return function(spec)
   local self = evaluation.begin(task, spec)
-  if spec.threshold ~= nil and type(spec.threshold) ~= "number" then
+  if spec.threshold ~= nil and (type(spec.threshold) ~= "number" or spec.threshold ~= spec.threshold) then
     util.fail("match: threshold must be a number, not %s", util.show(spec.threshold))
   end
   local texts, matches = {}, {}

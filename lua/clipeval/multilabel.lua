@@ -10,18 +10,27 @@ local task = evaluation.task {
   fields = { "prompts", "classes" },
 }
 
--- The share of a class's pictures, which is what a random order gives on average.
-local function base_rate(self, labels, class)
-  local count = 0
-  for i = 1, self.n do
-    for _, label in ipairs(labels[i]) do
-      if label == class then
-        count = count + 1
-        break
-      end
+local function holds(list, class)
+  for _, label in ipairs(list or {}) do
+    if label == class then return true end
+  end
+  return false
+end
+
+-- Of a class: how many pictures show it, how many of those can be read, and the share of the
+-- former, which is what a random order gives on average. Where a class is ignored, the
+-- picture is none of it.
+local function count_class(self, class, at)
+  local count, read, n = 0, 0, self.n
+  for i, item in ipairs(self.items) do
+    local ignored, shown = holds(item.ignored, class), holds(item.labels, class)
+    if ignored then
+      n = n - 1
+    elseif shown then
+      count, read = count + 1, read + (at[i] and 1 or 0)
     end
   end
-  return count / self.n, count
+  return count, read, n > 0 and count / n or 0
 end
 
 local function score(self)
@@ -33,7 +42,7 @@ local function score(self)
       at[i] = #rows
     end
   end
-  return embeds and embeds:select(rows):similarity(self.classifier), at
+  return #rows > 0 and embeds:select(rows):similarity(self.classifier), at
 end
 
 return function(spec)
@@ -42,25 +51,24 @@ return function(spec)
   self.classes = classifier.classes(self, spec.classes)
   self.classifier = classifier.build(self)
   local scores, at = score(self)
-  local labels, ignored, read = {}, {}, {}
+  local labels, ignored, ap = {}, {}, {}
   for i, item in ipairs(self.items) do
-    labels[i] = item.labels
-    if at[i] then
-      read[at[i]], ignored[at[i]] = item.labels, item.ignored or {}
-    end
+    if at[i] then labels[at[i]], ignored[at[i]] = item.labels, item.ignored or {} end
   end
-  local ap, mean = core.average_precision(scores, read, ignored)
-  local sum, rates = 0, {}
+  if scores then ap = core.average_precision(scores, labels, ignored) end
+  local mean, chance, counts, rates = 0, 0, {}, {}
   for c = 1, #self.classes do
-    local rate, count = base_rate(self, labels, c)
-    rates[c] = { rate, count }
-    sum = sum + rate
+    local read
+    counts[c], read, rates[c] = count_class(self, c, at)
+    -- The precision at a picture that cannot be read is 0.
+    ap[c] = read > 0 and ap[c] * read / counts[c] or 0
+    mean, chance = mean + ap[c] / #self.classes, chance + rates[c] / #self.classes
   end
-  evaluation.metric(self, "mean_average_precision", mean, { chance = sum / #self.classes })
+  evaluation.metric(self, "mean_average_precision", mean, { chance = chance })
   self.class_columns = { "class", "n", "average_precision", "chance" }
   self.class_rows = {}
   for c, name in ipairs(self.classes) do
-    self.class_rows[c] = table.pack(name, rates[c][2], ap[c], rates[c][1])
+    self.class_rows[c] = table.pack(name, counts[c], ap[c], rates[c])
   end
   self.columns = { "id", "target", "prediction", "score" }
   function self.each(row)

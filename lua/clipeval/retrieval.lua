@@ -13,7 +13,10 @@ local task = evaluation.task {
 
 local function choose_ks(given)
   if given == nil then return KS end
-  for i = 1, util.length(given, "retrieval: ks") do
+  if type(given) ~= "table" or util.length(given, "retrieval: ks") == 0 then
+    util.fail("retrieval: ks must be a list of integers from 1")
+  end
+  for i = 1, #given do
     if math.type(given[i]) ~= "integer" or given[i] < 1 then
       util.fail("retrieval: ks must be a list of integers from 1")
     end
@@ -53,6 +56,16 @@ local function measure(self, name, result, ks, chances)
   for _, tied in ipairs(result.tied) do self.ties = self.ties + (tied and tied ~= 0 and 1 or 0) end
 end
 
+-- What core.retrieve says; where no picture can be read, every caption is a miss.
+local function retrieve(embeds, images, text_embeds, image_of_text)
+  if #images > 0 then
+    return core.retrieve(embeds:select(images), text_embeds, image_of_text)
+  end
+  local nothing = {}
+  for t = 1, #image_of_text do nothing[t] = false end
+  return {}, { ranks = nothing, tied = nothing, best = nothing, best_scores = nothing }
+end
+
 return function(spec)
   local self = evaluation.begin(task, spec)
   local ks = choose_ks(spec.ks)
@@ -71,8 +84,7 @@ return function(spec)
   end
   for t, i in ipairs(owner) do image_of_text[t] = at[i] or false end
   self.noun = "picture"
-  if #images == 0 then util.fail("retrieval: no picture of %s can be read", self.dataset.name) end
-  local found, of_texts = core.retrieve(embeds:select(images), text_embeds, image_of_text)
+  local found, of_texts = retrieve(embeds, images, text_embeds, image_of_text)
   local of_images = { ranks = {}, tied = {} } -- a picture that cannot be read is a miss
   for i = 1, self.n do
     of_images.ranks[i] = at[i] and found.ranks[at[i]] or false
