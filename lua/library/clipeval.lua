@@ -433,18 +433,19 @@ function clip.a_or_an(noun) end
 ---@field model clip.Model
 ---@field dataset string|clip.DatasetTable|clip.Dataset
 ---@field prompts string|clip.Template[]|clip.PromptsTable|clip.Prompts
----@field metrics? string[] "acc@K" and "mean_per_class_recall"; unless said acc@1, acc@5 (where there are more than 5 classes) and mean_per_class_recall
+---@field metrics? string[] "acc@K", "mean_per_class_recall", "ece" and "brier"; unless said all of them, with acc@1 and (where there are more than 5 classes) acc@5
 ---@field classes? string[] other names for the dataset's classes, in its order; unless said those of the prompts, where they have some
 ---@field limit? integer a seeded random sample of so many items; `--limit` unless said
 ---@field seed? integer `--seed` unless said
 
 ---@class clip.Metric
 ---@field metric string
----@field value number 0 to 1
----@field ci_low number 95 %: Wilson's interval; for the mean recall a seeded bootstrap
----@field ci_high number
----@field chance number what guessing gives
----@field n integer items, unreadable ones included: they count as misses
+---@field value number 0 to 1; of unit "plain" any number, such as a median rank
+---@field ci_low? number 95 %: Wilson's interval; for the mean recall a seeded bootstrap
+---@field ci_high? number
+---@field chance? number what guessing gives
+---@field n integer items, unreadable ones included: they count as misses (not in ece and brier, which know of readable ones only)
+---@field unit "percent"|"plain"
 
 ---@class clip.Prediction
 ---@field id string
@@ -452,16 +453,20 @@ function clip.a_or_an(noun) end
 ---@field prediction string? nil: the picture could not be read
 ---@field rank integer? of the target; 1 is the best
 ---@field score number? cosine of the prediction
----@field tied boolean the best score is shared; the first class was taken
+---@field tied boolean? the best score is shared; the first class was taken
+---@field confidence number? probability of the prediction: softmax of the cosines times the model's own scale (of a model trained so the sigmoid, with its bias)
 
----Also holds each metric's value by its name: `result["acc@1"]`.
+---What every task gives. Also holds each metric's value by its name: `result["acc@1"]`.
 ---@class clip.Result
----@field task "zeroshot"
----@field n integer
+---@field task "zeroshot"|"retrieval"|"vqa"|"multilabel"|"compositional"|"match"|"linear_probe"|"ablate"
+---@field n integer items
 ---@field metrics clip.Metric[]
----@field classes string[]
----@field class_figures {class: string, n: integer, hits: integer, recall: number?, ci_low: number?, ci_high: number?}[]
----@field predictions clip.Prediction[]
+---@field classes? string[] of zeroshot, multilabel and ablate
+---@field columns string[] of predictions.csv
+---@field class_columns? string[] of classes.csv
+---@field class_rows? any[][] lines of classes.csv, but zeroshot's and vqa's
+---@field class_figures? {class: string, n: integer, hits: integer, recall: number?, ci_low: number?, ci_high: number?}[]
+---@field predictions clip.Prediction[]|table<string, any>[] lines of predictions.csv, by column
 ---@field problems {id: string, problem: string}[]
 ---@field ties integer
 ---@field texts integer
@@ -476,9 +481,110 @@ function clip.a_or_an(noun) end
 ---evaluated and not returned beside others is not written, and told on stderr. So are class
 ---names that stand for several classes, and pictures that cannot be read, where they are more
 ---than one in a hundred.
+---
+---How far its probabilities (see clip.Prediction) can be trusted: `ece`, the expected
+---calibration error in 15 bins of equal width, and `brier`, the mean over the pictures of the
+---squared differences from the truth, added over the classes. Both are of the pictures that
+---can be read; 0 is best.
 ---@param evaluation clip.ZeroShot
 ---@return clip.Result
 function clip.zeroshot(evaluation) end
+
+---@class clip.Retrieval
+---@field model clip.Model
+---@field dataset string|clip.DatasetTable|clip.Dataset of the kind "retrieval": items have captions
+---@field ks? integer[] 1, 5 and 10 unless said
+---@field prompt? string a text around each caption, in which {} stands for it
+---@field limit? integer
+---@field seed? integer
+
+---Do pictures find their captions, and captions their pictures? `image_retrieval_recall@K`: the
+---share of captions whose picture is among the first K; `text_retrieval_recall@K`: the share of
+---pictures of which some caption is; and the median ranks. A picture that cannot be read is a
+---miss, and so are its captions, which compete all the same.
+---@param evaluation clip.Retrieval
+---@return clip.Result
+function clip.retrieval(evaluation) end
+
+---@class clip.Multilabel
+---@field model clip.Model
+---@field dataset string|clip.DatasetTable|clip.Dataset of the kind "multilabel": items have labels, and perhaps ignored
+---@field prompts string|clip.Template[]|clip.PromptsTable|clip.Prompts
+---@field classes? string[] other names for the dataset's classes, in its order
+---@field limit? integer
+---@field seed? integer
+
+---`mean_average_precision`: the mean over the classes of the mean over a class's pictures of
+---the precision at their rank, which is 0 at one that cannot be read. A class without a picture
+---has 0. classes.csv has each class's.
+---@param evaluation clip.Multilabel
+---@return clip.Result
+function clip.multilabel(evaluation) end
+
+---@class clip.Compositional
+---@field model clip.Model
+---@field dataset string|clip.DatasetTable|clip.Dataset of the kind "pairs": all items have two pictures, or all one
+---@field limit? integer
+---@field seed? integer
+
+---Two captions and two pictures (Winoground): `text_score`, each picture prefers its caption,
+---`image_score`, each caption its picture, `group_score`, both. Two captions and a picture
+---(SugarCrepe): `accuracy`, the picture prefers the first. Ties are wrong. classes.csv has
+---the figures of each group.
+---@param evaluation clip.Compositional
+---@return clip.Result
+function clip.compositional(evaluation) end
+
+---@class clip.Match
+---@field model clip.Model
+---@field dataset string|clip.DatasetTable|clip.Dataset of the kind "match": items have text and match
+---@field threshold? number a cosine
+---@field limit? integer
+---@field seed? integer
+
+---Is the text of the picture? `roc_auc`; `best_accuracy` over all thresholds, with the lowest
+---that reaches it in `best_threshold` (chosen on these very pairs); and `accuracy` at a
+---threshold that is given: right where (cosine >= threshold) == match. Chance of an accuracy is
+---the share of the more frequent answer.
+---@param evaluation clip.Match
+---@return clip.Result
+function clip.match(evaluation) end
+
+---@class clip.LinearProbe
+---@field model clip.Model
+---@field dataset string|clip.DatasetTable|clip.Dataset what is judged on: classification
+---@field train string|clip.DatasetTable|clip.Dataset has the same classes in the same order
+---@field validation? string|clip.DatasetTable|clip.Dataset unless said a fifth of the training pictures, chosen by the seed
+---@field strength? number C, the inverse of the L2 penalty's weight; nothing is validated then
+---@field train_limit? integer a seeded random sample of so many training pictures
+---@field limit? integer
+---@field seed? integer
+
+---Logistic regression on frozen, normalised embeddings. The strength with the highest accuracy
+---on the validation pictures is learned anew on these and the training pictures together.
+---Figures: `acc@1`, `mean_per_class_recall`, and the `strength`. Pictures of the training
+---split that cannot be read are left out, and told as problems.
+---@param evaluation clip.LinearProbe
+---@return clip.Result
+function clip.linear_probe(evaluation) end
+
+---@class clip.Ablate
+---@field model clip.Model
+---@field dataset string|clip.DatasetTable|clip.Dataset of the kind "classification"
+---@field prompts string|clip.Template[]|clip.PromptsTable|clip.Prompts
+---@field classes? string[] other names for the dataset's classes, in its order
+---@field steps? integer templates that the subset takes at most; 10 unless said
+---@field limit? integer
+---@field seed? integer also splits the pictures into halves
+
+---Which templates earn their place? classes.csv has the accuracy of each alone and of all
+---others `without` it, as clip.zeroshot would give them with the same weights; none where some
+---class has no text of them. A subset is grown on one half of the pictures, a template at a
+---time while that helps, and judged on the other: `subset_acc@1_second_half`, beside
+---`acc@1_second_half` of all templates. `subset_step` tells when a template was taken.
+---@param evaluation clip.Ablate
+---@return clip.Result
+function clip.ablate(evaluation) end
 
 -- ------------------------------------------------------------- question answering
 
