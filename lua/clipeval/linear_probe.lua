@@ -49,7 +49,9 @@ end
 -- Every fifth of a seeded order goes to validation.
 local function hold_out(embeds, labels, seed)
   local n, is_held = #labels, {}
-  if n < 2 then util.fail("linear_probe: one picture cannot train and validate: give a strength") end
+  if n < 2 then
+    util.fail("linear_probe: one picture cannot train and validate: give a strength")
+  end
   for _, i in ipairs(core.sample(math.max(1, n // HELD_OUT), n, seed)) do is_held[i] = true end
   local keep, keep_labels, held, held_labels = {}, {}, {}, {}
   for i = 1, n do

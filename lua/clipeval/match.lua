@@ -8,8 +8,9 @@ local task = evaluation.task { name = "match", kinds = { "match" }, fields = { "
 
 return function(spec)
   local self = evaluation.begin(task, spec)
-  if spec.threshold ~= nil and (type(spec.threshold) ~= "number" or spec.threshold ~= spec.threshold) then
-    util.fail("match: threshold must be a number, not %s", util.show(spec.threshold))
+  local threshold = spec.threshold
+  if threshold ~= nil and (type(threshold) ~= "number" or threshold ~= threshold) then
+    util.fail("match: threshold must be a number, not %s", util.show(threshold))
   end
   local texts, matches = {}, {}
   for i, item in ipairs(self.items) do texts[i], matches[i] = item.text, item.match end

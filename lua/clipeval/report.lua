@@ -126,6 +126,7 @@ local function describe(r)
     finished = r.metrics ~= nil,
     model = util.copy(r.about.model, { precision = PRECISION }),
     dataset = r.about.dataset, prompts = r.about.prompts,
+    train = r.about.train, validation = r.about.validation, probe = r.about.probe,
     limit = r.limit, seed = r.seed, n = r.n, metrics = metrics,
     counts = { ties = r.ties, truncated_texts = r.truncated_texts, unreadable = #r.problems },
   }
