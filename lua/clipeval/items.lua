@@ -89,6 +89,7 @@ local function kind_of(item)
 end
 
 local function check_label(label, where)
+  if not label then util.fail("%s: no label", where) end
   local kind = math.type(label) or type(label)
   if kind ~= "integer" and kind ~= "string" then
     util.fail("%s: the label must be a class name or an integer, not %s", where, util.show(label))

@@ -250,7 +250,10 @@ end
 
 local function match(rule, text)
   for _, pattern in ipairs(rule.patterns) do
-    local captures = { text:match(pattern) }
+    local captures = { pcall(string.match, text, pattern) }
+    if not table.remove(captures, 1) then
+      util.fail("questions: the pattern '%s': %s", pattern, captures[1])
+    end
     if captures[1] ~= nil then
       for i, capture in ipairs(captures) do
         if type(capture) ~= "string" then captures[i] = "" end -- the position of ()

@@ -234,7 +234,7 @@ local function bad(line, message, options)
   no(jsonl('{"path": "a.png", "label": "x"}\n' .. line), "manifest.jsonl:2: " .. message, options)
 end
 bad('{"path": "a.png", "label": "x"}', "'a.png' stands in line 1 already")
-bad('{"path": "b.png"}', "the label must be a class name or an integer")
+bad('{"path": "b.png"}', "no label")
 bad('{"path": "b.png", "label": "y"}', "the label 'y' is no class", { classes = { "x" } })
 bad('{"path": "b.png", "label": 1}', "the label 1 is no class", { classes = { "x" } })
 bad('{"path": 5, "label": 1}', '"path" must be a text, not 5')

@@ -105,6 +105,12 @@ for _, group in ipairs { "add_att", "add_obj", "replace_att", "replace_obj", "re
 end
 pictures("sugar/val2017/%012d.jpg", 1, 2)
 
+pictures("pairs/%d.jpg", 1, 3)
+tap.write("pairs.jsonl", [[{"path": "pairs/1.jpg", "text": "a disc", "match": true}
+{"path": "pairs/2.jpg", "text": "a ring", "match": false}
+{"path": "pairs/3.jpg", "text": "a box", "match": true}
+]])
+
 local captions = { animals = { "A red kangaroo.", "The penguin!" },
                    food = { "An apple", "Bread" }, plants = { "A rose", "A tree" }, vehicles = { "A bus", "A boat" } }
 for _, kind in ipairs { "animals", "clothes", "food", "hobbies", "household", "medical",
@@ -138,6 +144,8 @@ local EVALS = {
   { "linear_probe", "cifar", n = 20, CLASSIFIED, option = "dataset=cifar10",
     source = "cs.toronto.edu", note = "stopped after 1000 iterations" },
   { "manifest", golden .. "zeroshot/manifest.csv", n = 60, CLASSIFIED },
+  { "match", "pairs.jsonl", n = 3, { "roc_auc", "best_accuracy", "accuracy" },
+    option = "threshold=0.2" },
   { "multilabel", "voc", n = 3, { "mean_average_precision" }, source = "host.robots.ox.ac.uk" },
   { "multilabel", "voc/VOCdevkit/VOC2007", n = 3, { "mean_average_precision" },
     source = "host.robots.ox.ac.uk" },
