@@ -125,10 +125,11 @@ static void note_normalisation(const ce_config *c, const char *directory, ce_not
                  p->std[2], c->preprocess_source, known ? "ImageNet's" : "unusual");
 }
 
-static bool holds(const ce_checkpoint *files, const char *name) {
-    char path[PATH_MAX + 64];
-    snprintf(path, sizeof path, "%s/%s", files->directory, name);
-    return access(path, F_OK) == 0;
+bool ce_config_lies_beside(const ce_checkpoint *files, const char *name) {
+    char path[PATH_MAX];
+    return snprintf(path, sizeof path, "%s/%s", files->directory, name) <
+               (int)sizeof path &&
+           access(path, F_OK) == 0;
 }
 
 /* What lies beside the files that were chosen, and was not. */
@@ -137,12 +138,13 @@ static void note_choice(const ce_checkpoint *files, ce_notes *notes) {
     snprintf(own, sizeof own, "%s/open_clip_config.json", files->directory);
     bool is_own = strcmp(own, files->config) == 0;
     if ((*files->arch || files->format == CE_FORMAT_OPEN_CLIP) && !is_own &&
-        access(own, F_OK) == 0)
+        ce_config_lies_beside(files, "open_clip_config.json"))
         ce_notes_add(notes, CE_WARNING, "arch-overrides",
                      "%s says what the model is, and --arch %s is taken in its place", own,
                      *files->arch ? files->arch : files->config);
-    if (is_own && holds(files, "config.json") &&
-        (holds(files, "model.safetensors") || holds(files, "pytorch_model.bin")))
+    if (is_own && ce_config_lies_beside(files, "config.json") &&
+        (ce_config_lies_beside(files, "model.safetensors") ||
+         ce_config_lies_beside(files, "pytorch_model.bin")))
         ce_notes_add(notes, CE_REMARK, "two-formats",
                      "%s: open_clip's files are taken; Hugging Face's lie there too",
                      files->directory);

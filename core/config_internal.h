@@ -21,6 +21,9 @@ int ce_config_read_channels(const json_t *object, const char *key, double out[3]
 /* transformers' image processor: processor_config.json or preprocessor_config.json. */
 int ce_config_read_processor(ce_config *out, const ce_checkpoint *files, ce_error *err);
 
+/* Whether the checkpoint's directory holds a file of this name. */
+bool ce_config_lies_beside(const ce_checkpoint *files, const char *name);
+
 /* open_clip's preprocess_cfg; `object` NULL: its defaults. */
 int ce_config_read_preprocess_cfg(ce_config *out, const json_t *object, const char *name,
                                   ce_notes *notes, ce_error *err);

@@ -4,7 +4,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 static int read_modes(ce_preprocess *p, const json_t *object, const char *name,
                       ce_error *err) {
@@ -84,13 +83,6 @@ int ce_config_read_preprocess_cfg(ce_config *out, const json_t *object, const ch
     return result;
 }
 
-static bool lies_beside(const ce_checkpoint *files, const char *name) {
-    char path[PATH_MAX];
-    return snprintf(path, sizeof path, "%s/%s", files->directory, name) <
-               (int)sizeof path &&
-           access(path, F_OK) == 0;
-}
-
 /* "CLIPTokenizerFast" -> the family; false: none that we have. */
 static bool kind_of_class(const char *class, ce_tokenizer_kind *kind) {
     static const struct {
@@ -117,7 +109,7 @@ static int kind_by_class(const ce_checkpoint *files, ce_tokenizer_kind *kind, bo
     char name[PATH_MAX];
     json_t *root;
     const char *class = NULL;
-    if (!lies_beside(files, "tokenizer_config.json"))
+    if (!ce_config_lies_beside(files, "tokenizer_config.json"))
         return CE_OK;
     snprintf(name, sizeof name, "%.*s/tokenizer_config.json", PATH_MAX - 64,
              files->directory);
@@ -142,11 +134,11 @@ static int find_kind(ce_config *out, const char *wanted, const ce_checkpoint *fi
     int result = kind_by_class(files, &out->tokenizer, &found, err);
     if (result < 0 || found)
         return result;
-    if (lies_beside(files, "spiece.model"))
+    if (ce_config_lies_beside(files, "spiece.model"))
         out->tokenizer = CE_TOKENIZER_UNIGRAM;
-    else if (lies_beside(files, "vocab.txt"))
+    else if (ce_config_lies_beside(files, "vocab.txt"))
         out->tokenizer = CE_TOKENIZER_WORDPIECE;
-    else if (lies_beside(files, "merges.txt") ||
+    else if (ce_config_lies_beside(files, "merges.txt") ||
              strncmp(wanted, "openai/clip-vit-", 16) == 0) /* whose merges are built in */
         out->tokenizer = CE_TOKENIZER_BPE;
     else

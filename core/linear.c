@@ -204,6 +204,15 @@ int ce_linear_set_bias(ce_linear *l, size_t first, ce_weights *w, const char *na
     return result;
 }
 
+int ce_linear_set_layer(ce_linear *l, size_t first, ce_weights *w, const char *name,
+                        size_t n, ce_error *err) {
+    char full[256];
+    snprintf(full, sizeof full, "%s.weight", name);
+    int result = ce_linear_set(l, first, w, full, n, CE_ROWS_OUT, err);
+    snprintf(full, sizeof full, "%s.bias", name);
+    return result < 0 ? result : ce_linear_set_bias(l, first, w, full, n, err);
+}
+
 void ce_linear_scale_outputs(ce_linear *l, const float *factors) {
     for (size_t i = 0; l->weight && i < l->out; i++) {
         size_t stride;

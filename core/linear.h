@@ -38,6 +38,9 @@ int ce_linear_set(ce_linear *l, size_t first, ce_weights *w, const char *name, s
                   ce_orientation orientation, ce_error *err);
 int ce_linear_set_bias(ce_linear *l, size_t first, ce_weights *w, const char *name,
                        size_t n, ce_error *err);
+/* NAME.weight [n, in] and NAME.bias [n], as of torch's nn.Linear. */
+int ce_linear_set_layer(ce_linear *l, size_t first, ce_weights *w, const char *name,
+                        size_t n, ce_error *err);
 /* The same from memory: rows [n, in], bias [n]; `name` is the file they came from. */
 int ce_linear_set_rows(ce_linear *l, size_t first, const float *rows, size_t n,
                        const char *name, ce_error *err);

@@ -47,25 +47,19 @@ static int open_text(ce_model *m, ce_text_tower **out, ce_error *err) {
 /* What no tower took would be left out. transformers does so silently; open_clip and
  * OpenAI's code refuse the file. */
 static void note_unused(ce_model *m) {
-    size_t i = 0, count = 0;
-    const ce_tensor *t, *first = NULL;
-    while ((t = ce_weights_unused(m->weights, &i)) != NULL) {
-        first = first ? first : t;
-        count++;
-    }
-    if (count == 1)
-        ce_notes_add(&m->notes,
-                     m->config.family == CE_FAMILY_OPEN_CLIP ? CE_FAULT : CE_WARNING,
-                     "unused-tensors",
-                     "%s: tensor %s has no place in the architecture that %s describes",
-                     first->file, first->name, m->config.architecture_source);
-    else if (count > 1)
-        ce_notes_add(&m->notes,
-                     m->config.family == CE_FAMILY_OPEN_CLIP ? CE_FAULT : CE_WARNING,
-                     "unused-tensors",
-                     "%s: tensor %s and %zu more have no place in the architecture that %s "
-                     "describes",
-                     first->file, first->name, count - 1, m->config.architecture_source);
+    const ce_config *c = &m->config;
+    char one[sizeof c->architecture_source + 64], many[sizeof one];
+    ce_finding unused = {0};
+    const ce_tensor *t;
+    for (size_t i = 0; (t = ce_weights_unused(m->weights, &i)) != NULL;)
+        ce_finding_add(&unused, t);
+    snprintf(one, sizeof one, "has no place in the architecture that %s describes",
+             c->architecture_source);
+    snprintf(many, sizeof many, "have no place in the architecture that %s describes",
+             c->architecture_source);
+    ce_finding_note(&unused, &m->notes,
+                    c->family == CE_FAMILY_OPEN_CLIP ? CE_FAULT : CE_WARNING,
+                    "unused-tensors", one, many);
 }
 
 /* Whether the checkpoint holds what the towers need; notes what they are. */

@@ -8,23 +8,17 @@ enum { BLOCK = 1 << 16 };
 
 typedef enum verdict { SOUND, BROKEN, ZERO } verdict;
 
-/* Tensors with the same fault. */
-typedef struct finding {
-    const ce_tensor *first;
-    size_t count;
-} finding;
-
 static bool is_float(const ce_tensor *t) {
     return t->dtype <= CE_BF16 || strcmp(t->dtype_name, "F64") == 0;
 }
 
-static void add(finding *f, const ce_tensor *t) {
+void ce_finding_add(ce_finding *f, const ce_tensor *t) {
     f->first = f->first ? f->first : t;
     f->count++;
 }
 
-static void report(const finding *f, ce_notes *notes, ce_severity severity,
-                   const char *code, const char *one, const char *many) {
+void ce_finding_note(const ce_finding *f, ce_notes *notes, ce_severity severity,
+                     const char *code, const char *one, const char *many) {
     if (f->count == 1)
         ce_notes_add(notes, severity, code, "%s: tensor %s %s", f->first->file,
                      f->first->name, one);
@@ -81,7 +75,7 @@ static void look_at_all(ce_weights *w, const ce_tensor **order, verdict *verdict
 
 int ce_survey(ce_weights *w, ce_notes *notes, ce_error *err) {
     size_t n = ce_weights_count(w);
-    finding broken = {0}, zero = {0};
+    ce_finding broken = {0}, zero = {0};
     float *block = malloc(BLOCK * sizeof *block);
     const ce_tensor **order = malloc((n + 1) * sizeof *order);
     verdict *verdicts = calloc(n + 1, sizeof *verdicts);
@@ -94,14 +88,14 @@ int ce_survey(ce_weights *w, ce_notes *notes, ce_error *err) {
     }
     for (size_t i = 0; i < n && result == CE_OK; i++)
         if (verdicts[i] != SOUND)
-            add(verdicts[i] == BROKEN ? &broken : &zero, ce_weights_at(w, i));
+            ce_finding_add(verdicts[i] == BROKEN ? &broken : &zero, ce_weights_at(w, i));
     free(block);
     free(order);
     free(verdicts);
     if (result < 0)
         return result;
-    report(&broken, notes, CE_FAULT, "not-finite", "holds NaN or infinity",
-           "hold NaN or infinity");
-    report(&zero, notes, CE_WARNING, "all-zero", "is all zero", "are all zero");
+    ce_finding_note(&broken, notes, CE_FAULT, "not-finite", "holds NaN or infinity",
+                    "hold NaN or infinity");
+    ce_finding_note(&zero, notes, CE_WARNING, "all-zero", "is all zero", "are all zero");
     return CE_OK;
 }

@@ -7,14 +7,12 @@
  * text that ends at its last token and is computed alone gives the same, so padding is
  * never computed.
  */
-#include "towers.h"
+#include "text_tower.h"
 
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { BATCH_ROWS = 480 };
 
 typedef struct bert {
     ce_text_tower base;
@@ -45,13 +43,7 @@ static void bert_encode(const ce_text_tower *base, float *out, const int32_t *id
         rows += lengths[i];
     float *x = ce_take(&scratch, rows * width);
     float *firsts = ce_take(&scratch, n * width);
-    float *row = x;
-    for (size_t i = 0; i < n; i++)
-        for (size_t p = 0; p < lengths[i]; p++, row += width) {
-            const float *word = b->words + (size_t)ids[i * b->context + p] * width;
-            for (size_t j = 0; j < width; j++)
-                row[j] = word[j] + b->positions[p * width + j];
-        }
+    ce_text_embed(x, b->words, b->positions, width, ids, b->context, lengths, n);
     ce_norm_forward(&b->norm, x, x, width, rows, width, b->transformer.eps);
     ce_transformer_forward(&b->transformer, x, lengths, n, scratch);
     for (size_t i = 0; i < n; x += lengths[i++] * width)
@@ -114,17 +106,12 @@ int ce_text_bert_open(ce_text_tower **out, const ce_config *config, ce_weights *
                                       .eps = (float)c->eps};
     b->base.encode = bert_encode;
     b->base.free = bert_free;
-    b->base.max_tokens = b->context > BATCH_ROWS ? b->context : BATCH_ROWS;
     snprintf(b->base.summary, sizeof b->base.summary,
              "BERT %d x %d, %d heads, context %d, vocabulary %d, %s", c->layers, c->width,
              c->heads, c->context, c->vocab_size, ce_activation_name(c->activation));
     int result = load(b, config, w, err);
-    size_t inside = ce_transformer_scratch(&b->transformer, b->base.max_tokens, b->context);
-    b->base.scratch =
-        2 * b->base.max_tokens * b->transformer.width + 2 * CE_MAX_LANES + inside;
-    if (result == CE_OK && inside == SIZE_MAX)
-        result = ce_fail(err, CE_EFORMAT, "%s: %d tokens a text are too many",
-                         ce_weights_path(w), c->context);
+    if (result == CE_OK)
+        result = ce_text_tower_size(&b->base, &b->transformer, b->context, w, err);
     if (result < 0) {
         bert_free(&b->base);
         return result;

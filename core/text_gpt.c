@@ -7,14 +7,12 @@
  * Where they are, no token sees a later one, so a text ends at its pooled token: padding is
  * never computed. That is exact.
  */
-#include "towers.h"
+#include "text_tower.h"
 
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { BATCH_ROWS = 480 };
 
 typedef struct gpt {
     ce_text_tower base;
@@ -91,18 +89,6 @@ static void gpt_free(ce_text_tower *base) {
     free(g);
 }
 
-/* x [sum of lengths, width] */
-static void embed(const gpt *g, float *x, const int32_t *ids, const size_t *lengths,
-                  size_t n) {
-    size_t width = g->transformer.width;
-    for (size_t i = 0; i < n; i++)
-        for (size_t p = 0; p < lengths[i]; p++, x += width) {
-            const float *token = g->embedding + (size_t)ids[i * g->context + p] * width;
-            for (size_t j = 0; j < width; j++)
-                x[j] = token[j] + g->positions[p * width + j];
-        }
-}
-
 static void gpt_encode(const ce_text_tower *base, float *out, const int32_t *ids,
                        const size_t *lengths, const size_t *pooled, size_t n,
                        float *scratch) {
@@ -112,7 +98,7 @@ static void gpt_encode(const ce_text_tower *base, float *out, const int32_t *ids
         rows += lengths[i];
     float *x = ce_take(&scratch, rows * width);
     float *normed = ce_take(&scratch, n * width);
-    embed(g, x, ids, lengths, n);
+    ce_text_embed(x, g->embedding, g->positions, width, ids, g->context, lengths, n);
     ce_transformer_forward(&g->transformer, x, lengths, n, scratch);
     float *to = g->has_projection ? normed : out;
     for (size_t i = 0; i < n; x += lengths[i++] * width)
@@ -125,19 +111,17 @@ static void gpt_encode(const ce_text_tower *base, float *out, const int32_t *ids
 static int load_projection(gpt *g, const ce_config *config, ce_weights *w,
                            const gpt_names *names, ce_error *err) {
     size_t d = (size_t)config->embed_dim;
-    char name[64];
     g->has_projection = !config->text.no_projection;
     if (!g->has_projection)
         return CE_OK;
     ce_linear_init(&g->projection, d, g->transformer.width);
-    if (names->matrix && !config->text.projection_bias)
+    if (config->text.projection_bias)
+        return ce_linear_set_layer(&g->projection, 0, w, names->projection, d, err);
+    if (names->matrix)
         return ce_linear_set(&g->projection, 0, w, names->matrix, d, CE_ROWS_IN, err);
+    char name[64];
     snprintf(name, sizeof name, "%s.weight", names->projection);
-    int result = ce_linear_set(&g->projection, 0, w, name, d, CE_ROWS_OUT, err);
-    if (result < 0 || !config->text.projection_bias)
-        return result;
-    snprintf(name, sizeof name, "%s.bias", names->projection);
-    return ce_linear_set_bias(&g->projection, 0, w, name, d, err);
+    return ce_linear_set(&g->projection, 0, w, name, d, CE_ROWS_OUT, err);
 }
 
 static int load(gpt *g, const ce_config *config, ce_weights *w, ce_error *err) {
@@ -176,18 +160,13 @@ int ce_text_gpt_open(ce_text_tower **out, const ce_config *config, ce_weights *w
                                       .eps = (float)c->eps};
     g->base.encode = gpt_encode;
     g->base.free = gpt_free;
-    g->base.max_tokens = g->context > BATCH_ROWS ? g->context : BATCH_ROWS;
     snprintf(g->base.summary, sizeof g->base.summary,
              "%s transformer %d x %d, %d heads, context %d, vocabulary %d, %s",
              c->not_causal ? "bidirectional" : "causal", c->layers, c->width, c->heads,
              c->context, c->vocab_size, ce_activation_name(c->activation));
     int result = load(g, config, w, err);
-    size_t inside = ce_transformer_scratch(&g->transformer, g->base.max_tokens, g->context);
-    g->base.scratch =
-        2 * g->base.max_tokens * g->transformer.width + 2 * CE_MAX_LANES + inside;
-    if (result == CE_OK && inside == SIZE_MAX)
-        result = ce_fail(err, CE_EFORMAT, "%s: %d tokens a text are too many",
-                         ce_weights_path(w), c->context);
+    if (result == CE_OK)
+        result = ce_text_tower_size(&g->base, &g->transformer, g->context, w, err);
     if (result < 0) {
         gpt_free(&g->base);
         return result;

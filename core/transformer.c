@@ -81,12 +81,8 @@ void ce_norm_free(ce_norm *norm) {
 static int load_part(ce_linear *l, size_t first, size_t n, ce_weights *w, const char *block,
                      const char *part, ce_error *err) {
     char name[256];
-    snprintf(name, sizeof name, "%s%s.weight", block, part);
-    int result = ce_linear_set(l, first, w, name, n, CE_ROWS_OUT, err);
-    if (result < 0)
-        return result;
-    snprintf(name, sizeof name, "%s%s.bias", block, part);
-    return ce_linear_set_bias(l, first, w, name, n, err);
+    snprintf(name, sizeof name, "%s%s", block, part);
+    return ce_linear_set_layer(l, first, w, name, n, err);
 }
 
 static int load_qkv(ce_linear *l, size_t width, ce_weights *w, const char *block,

@@ -5,8 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-void ce_attend_one(float *mixed, const float *query, const float *key_value, size_t tokens,
-                   size_t width, size_t heads, float *scores) {
+/* mixed [width] = for each head the mean of the values, weighted by the softmax of the
+ * scaled products of query and keys. query [width]; key_value [tokens, 2 * width], keys
+ * first; scores: room for tokens rounded up to CE_MAX_LANES. */
+static void attend_one(float *mixed, const float *query, const float *key_value,
+                       size_t tokens, size_t width, size_t heads, float *scores) {
     size_t size = width / heads, padded = ce_round_up(tokens, CE_MAX_LANES);
     for (size_t h = 0; h < heads; h++) {
         for (size_t t = 0; t < padded; t++)
@@ -47,12 +50,8 @@ const ce_pool_names ce_pool_names_timm = {
 
 static int load_layer(ce_linear *l, size_t out, size_t in, ce_weights *w, const char *name,
                       ce_error *err) {
-    char full[128];
     ce_linear_init(l, out, in);
-    snprintf(full, sizeof full, "%s.weight", name);
-    int result = ce_linear_set(l, 0, w, full, out, CE_ROWS_OUT, err);
-    snprintf(full, sizeof full, "%s.bias", name);
-    return result < 0 ? result : ce_linear_set_bias(l, 0, w, full, out, err);
+    return ce_linear_set_layer(l, 0, w, name, out, err);
 }
 
 /* query = Wq probe + bq, in double. */
@@ -153,8 +152,8 @@ void ce_attention_pool_forward(const ce_attention_pool *p, float *pooled, const 
     ce_linear_forward(&p->key_value, key_value, x, n * tokens, CE_NO_ACTIVATION, false,
                       scratch);
     for (size_t i = 0; i < n; i++)
-        ce_attend_one(mixed + i * width, p->query, key_value + i * tokens * 2 * width,
-                      tokens, width, p->heads, scores);
+        attend_one(mixed + i * width, p->query, key_value + i * tokens * 2 * width, tokens,
+                   width, p->heads, scores);
     ce_linear_forward(&p->out, pooled, mixed, n, CE_NO_ACTIVATION, false, scratch);
     ce_norm_forward(&p->norm, mixed, pooled, width, n, width, p->eps);
     ce_linear_forward(&p->fc, hidden, mixed, n, p->activation, false, scratch);

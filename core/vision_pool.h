@@ -44,10 +44,4 @@ size_t ce_attention_pool_scratch(const ce_attention_pool *p, size_t tokens, size
 void ce_attention_pool_forward(const ce_attention_pool *p, float *pooled, const float *x,
                                size_t tokens, size_t n, float *scratch);
 
-/* mixed [width] = for each head the mean of the values, weighted by the softmax of the
- * scaled products of query and keys. query [width]; key_value [tokens, 2 * width], keys
- * first; scores: room for tokens rounded up to CE_MAX_LANES. */
-void ce_attend_one(float *mixed, const float *query, const float *key_value, size_t tokens,
-                   size_t width, size_t heads, float *scores);
-
 #endif

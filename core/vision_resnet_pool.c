@@ -66,10 +66,8 @@ static int load_linear(ce_linear *l, size_t out, size_t in, ce_weights *w, const
                        ce_error *err) {
     char full[64];
     ce_linear_init(l, out, in);
-    snprintf(full, sizeof full, "visual.attnpool.%s.weight", name);
-    int result = ce_linear_set(l, 0, w, full, out, CE_ROWS_OUT, err);
-    snprintf(full, sizeof full, "visual.attnpool.%s.bias", name);
-    return result < 0 ? result : ce_linear_set_bias(l, 0, w, full, out, err);
+    snprintf(full, sizeof full, "visual.attnpool.%s", name);
+    return ce_linear_set_layer(l, 0, w, full, out, err);
 }
 
 int ce_resnet_pool_load(ce_resnet_pool *p, size_t embed_dim, ce_weights *w, ce_error *err) {

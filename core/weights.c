@@ -405,13 +405,3 @@ const ce_tensor *ce_weights_unused(const ce_weights *w, size_t *i) {
     }
     return NULL;
 }
-
-int ce_weights_check_all_used(const ce_weights *w, ce_error *err) {
-    size_t i = 0;
-    const ce_tensor *t = ce_weights_unused(w, &i);
-    return t ? ce_fail(err, CE_EFORMAT,
-                       "%s: tensor %s has no place in the architecture that the "
-                       "configuration describes",
-                       t->file, t->name)
-             : CE_OK;
-}

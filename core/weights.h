@@ -39,7 +39,7 @@ typedef struct ce_tensor {
     size_t bytes;
     const void *data; /* little-endian, row-major, mapped; may be unaligned */
     bool copied;      /* `data` is no mapping: its order was not row-major in the file */
-    bool used;        /* taken by a tower; see ce_weights_check_all_used */
+    bool used;        /* taken by a tower; see ce_weights_unused */
 } ce_tensor;
 
 typedef struct ce_weights ce_weights;
@@ -111,8 +111,5 @@ bool ce_weights_is_shapes_only(const ce_weights *w);
  *     for (size_t i = 0; (t = ce_weights_unused(w, &i));)
  */
 const ce_tensor *ce_weights_unused(const ce_weights *w, size_t *i);
-
-/* Fails with the first of these: a part of the model that would be left out. */
-int ce_weights_check_all_used(const ce_weights *w, ce_error *err);
 
 #endif
