@@ -116,6 +116,8 @@ return {
   about = "Caltech-101: photographs of 101 kinds of things, and a background",
   task = "classification",
   source = "data.caltech.edu/records/mzrjq-6wc02",
+  expects = "101_ObjectCategories/accordion/image_0001.jpg, ...: a folder for each " ..
+            "class, BACKGROUND_Google among them",
   layout = "folders",
   folder = "101_ObjectCategories",
   folders = folders,

@@ -7,6 +7,7 @@ return {
   about = "Stanford Cars: 196 models of cars",
   task = "classification",
   source = "huggingface.co/datasets/clip-benchmark/wds_cars",
+  expects = "wds_cars/{shards}/nshards.txt, wds_cars/{shards}/0.tar, ...",
   layout = "wds",
   folder = "wds_cars",
   split = "test",

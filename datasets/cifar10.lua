@@ -5,6 +5,9 @@ return {
   about = "CIFAR-10: 32 x 32 photographs, 10 classes",
   task = "classification",
   source = "www.cs.toronto.edu/~kriz/cifar.html (binary version)",
+  expects = "cifar-10-batches-bin/test_batch.bin and data_batch_1.bin, " ..
+            "data_batch_2.bin, data_batch_3.bin, data_batch_4.bin, data_batch_5.bin " ..
+            "beside it",
   layout = "cifar",
   folder = "cifar-10-batches-bin",
   split = "test",

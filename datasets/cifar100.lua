@@ -7,6 +7,7 @@ return {
   about = "CIFAR-100: 32 x 32 photographs, 100 classes",
   task = "classification",
   source = "www.cs.toronto.edu/~kriz/cifar.html (binary version)",
+  expects = "cifar-100-binary/test.bin and train.bin beside it",
   layout = "cifar",
   folder = "cifar-100-binary",
   split = "test",

@@ -225,6 +225,7 @@ return {
   about = "Country211: in which of 211 countries was it taken?",
   task = "classification",
   source = "openaipublic.azureedge.net/clip/data/country211.tgz",
+  expects = "country211/{place}/AD/NAME.jpg, ...: a folder for each ISO 3166-1 code",
   layout = "folders",
   folder = "country211",
   split = "test",

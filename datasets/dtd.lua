@@ -5,6 +5,7 @@ return {
   about = "Describable Textures: 47 textures",
   task = "classification",
   source = "www.robots.ox.ac.uk/~vgg/data/dtd",
+  expects = "dtd/{place} and dtd/images/banded/banded_0002.jpg, ...",
   layout = "list",
   folder = "dtd",
   split = "test",

@@ -6,6 +6,7 @@ return {
   about = "EuroSAT: 64 x 64 satellite pictures, 10 kinds of land use",
   task = "classification",
   source = "zenodo.org/records/7711810 (EuroSAT_RGB.zip), or EuroSAT.zip of 2018",
+  expects = "2750/AnnualCrop/AnnualCrop_1.jpg, ...: ten folders",
   layout = "folders",
   folder = "2750",
   folders = {

@@ -4,6 +4,7 @@ return {
   about = "Fashion-MNIST: 28 x 28 grey pictures of clothes, 10 classes",
   root = "/usr/share/datasets/fashion-mnist",
   source = "Debian's package dataset-fashion-mnist, or github.com/zalandoresearch/fashion-mnist",
+  expects = "{images} and {labels}, packed or unpacked",
   layout = "idx",
   split = "test",
   splits = {

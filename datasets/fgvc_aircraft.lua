@@ -5,6 +5,8 @@ return {
   about = "FGVC-Aircraft: 100 variants of aircraft",
   task = "classification",
   source = "www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft",
+  expects = "fgvc-aircraft-2013b/{place} and " ..
+            "fgvc-aircraft-2013b/data/images/0034309.jpg, ...",
   layout = "list",
   folder = "fgvc-aircraft-2013b",
   split = "test",

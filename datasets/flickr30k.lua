@@ -7,6 +7,8 @@ return {
   task = "retrieval",
   source = "www.kaggle.com/datasets/hsankesara/flickr-image-dataset; " ..
            "captions: github.com/mehdidc/retrieval_annotations/releases/tag/1.0.0",
+  expects = "{place} (lines of PICTURE,CAPTION) and the pictures, such as " ..
+            "1007129816.jpg, in one folder",
   layout = "flickr_csv",
   split = "test",
   splits = {

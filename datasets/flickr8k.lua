@@ -7,6 +7,8 @@ return {
   task = "retrieval",
   source = "www.kaggle.com/datasets/adityajn105/flickr8k; " ..
            "captions: github.com/mehdidc/retrieval_annotations/releases/tag/1.0.0",
+  expects = "{place} (lines of PICTURE,CAPTION) and the pictures, such as " ..
+            "1056338697_4f7d7ce270.jpg, in one folder",
   layout = "flickr_csv",
   split = "test",
   splits = {

@@ -7,6 +7,7 @@ return {
   about = "Oxford Flowers 102",
   task = "classification",
   source = "huggingface.co/datasets/clip-benchmark/wds_vtab-flowers",
+  expects = "wds_vtab-flowers/{shards}/nshards.txt, wds_vtab-flowers/{shards}/0.tar, ...",
   layout = "wds",
   folder = "wds_vtab-flowers",
   split = "test",

@@ -30,6 +30,7 @@ return {
   about = "Food-101: photographs of 101 dishes",
   task = "classification",
   source = "data.vision.ee.ethz.ch/cvl/datasets_extra/food-101",
+  expects = "food-101/{place} and food-101/images/apple_pie/1005649.jpg, ...",
   layout = "list",
   folder = "food-101",
   split = "test",

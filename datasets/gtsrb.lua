@@ -14,8 +14,10 @@ return {
   split = "test",
   splits = {
     test = { place = "GT-final_test.csv", prefix = "GTSRB/Final_Test/Images/", delimiter = ";",
-             path_column = "Filename", label_column = "ClassId" },
-    train = { layout = "folders", place = "GTSRB/Training", folders = folders },
+             path_column = "Filename", label_column = "ClassId",
+             expects = "gtsrb/{place} and gtsrb/{prefix}00000.ppm, ..." },
+    train = { layout = "folders", place = "GTSRB/Training", folders = folders,
+              expects = "gtsrb/{place}/00000/00000_00000.ppm, ...: 43 folders" },
   },
   classes = {
     "red and white circle 20 kph speed limit",

@@ -45,6 +45,7 @@ return {
   about = "ImageNet-A: photographs that ResNet-50 gets wrong, 200 classes",
   task = "classification",
   source = "people.eecs.berkeley.edu/~hendrycks/imagenet-a.tar",
+  expects = "imagenet-a/n01498041/NAME.jpg, ...: 200 folders by WordNet id",
   layout = "folders",
   folder = "imagenet-a",
   folders = ids,

@@ -45,6 +45,7 @@ return {
   about = "ImageNet-R: art, cartoons, toys and other renditions, 200 classes",
   task = "classification",
   source = "people.eecs.berkeley.edu/~hendrycks/imagenet-r.tar",
+  expects = "imagenet-r/n01443537/NAME.jpg, ...: 200 folders by WordNet id",
   layout = "folders",
   folder = "imagenet-r",
   folders = ids,

@@ -9,6 +9,8 @@ return {
   about = "ImageNetV2: new pictures for ImageNet's classes",
   task = "classification",
   source = "huggingface.co/datasets/vaishaal/ImageNetV2",
+  expects = "{place}/0/NAME.jpeg to {place}/999/NAME.jpeg: folders by the number of the " ..
+            "class",
   layout = "folders",
   split = "test",
   splits = {

@@ -4,6 +4,7 @@ return {
   about = "MNIST: 28 x 28 handwritten digits",
   task = "classification",
   source = "storage.googleapis.com/cvdf-datasets/mnist",
+  expects = "MNIST/raw/{images} and MNIST/raw/{labels}, packed or unpacked",
   layout = "idx",
   folder = "MNIST/raw",
   split = "test",

@@ -6,6 +6,7 @@ return {
   task = "retrieval",
   source = "cocodataset.org (val2014.zip); " ..
            "captions: github.com/mehdidc/retrieval_annotations/releases/tag/1.0.0",
+  expects = "{annotations} and the pictures, such as {prefix}COCO_...jpg",
   layout = "coco",
   split = "test",
   splits = {

@@ -130,6 +130,8 @@ return {
   about = "ObjectNet: household objects in odd places and views, 113 classes",
   task = "classification",
   source = "objectnet.dev (objectnet-1.0.zip)",
+  expects = "objectnet-1.0/images/alarm_clock/NAME.png, ...: a folder for each kind of " ..
+            "object",
   layout = "folders",
   folder = "objectnet-1.0",
   split = "test",

@@ -7,6 +7,7 @@ return {
   about = "PatchCamelyon: slides of lymph nodes, with and without tumour",
   task = "classification",
   source = "huggingface.co/datasets/clip-benchmark/wds_vtab-pcam",
+  expects = "wds_vtab-pcam/{shards}/nshards.txt, wds_vtab-pcam/{shards}/0.tar, ...",
   layout = "wds",
   folder = "wds_vtab-pcam",
   split = "test",

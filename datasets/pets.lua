@@ -6,6 +6,7 @@ return {
   about = "Oxford-IIIT Pet: 37 breeds of cats and dogs",
   task = "classification",
   source = "www.robots.ox.ac.uk/~vgg/data/pets (images.tar.gz, annotations.tar.gz)",
+  expects = "oxford-iiit-pet/{place} and oxford-iiit-pet/images/Abyssinian_1.jpg, ...",
   layout = "list",
   folder = "oxford-iiit-pet",
   split = "test",

@@ -5,6 +5,7 @@ return {
   about = "STL-10: 96 x 96 photographs, 10 classes",
   task = "classification",
   source = "ai.stanford.edu/~acoates/stl10",
+  expects = "stl10_binary/{images} and stl10_binary/{labels}",
   layout = "stl10",
   folder = "stl10_binary",
   split = "test",

@@ -13,6 +13,7 @@ return {
   about = "SugarCrepe: the right caption, or one with a detail changed?",
   task = "pairs",
   source = "github.com/RAIVNLab/sugar-crepe (data/*.json), cocodataset.org (val2017.zip)",
+  expects = "{annotations} and the pictures val2017/000000000139.jpg, ...",
   layout = "sugarcrepe",
   prefix = "val2017/",
   split = "all",

@@ -102,6 +102,7 @@ return {
   about = "SUN397: photographs of 397 kinds of scenes",
   task = "classification",
   source = "vision.princeton.edu/projects/2010/SUN/SUN397.tar.gz",
+  expects = "SUN397/a/abbey/NAME.jpg, ...: the folders of ClassName.txt",
   layout = "folders",
   folder = "SUN397",
   folders = folders,

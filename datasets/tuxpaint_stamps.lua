@@ -6,6 +6,8 @@ return {
   about = "Tux Paint's captioned stamps: cut-out photographs and drawings, 16 classes",
   root = "/usr/share/tuxpaint/stamps",
   source = "Debian's package tuxpaint-stamps-default",
+  expects = "animals/NAME.png with its caption in animals/NAME.txt, ...: a folder for " ..
+            "each class",
   layout = "folders",
   alpha = "white",
   extensions = { "png" },

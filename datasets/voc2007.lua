@@ -7,6 +7,8 @@ return {
   about = "PASCAL VOC 2007: which of 20 things are in the picture?",
   task = "multilabel",
   source = "host.robots.ox.ac.uk/pascal/VOC/voc2007 (VOCtest_06-Nov-2007.tar)",
+  expects = "VOCdevkit/VOC2007/ImageSets/Main/{list}.txt, Annotations/000001.xml, ... " ..
+            "and JPEGImages/000001.jpg, ...",
   layout = "voc",
   folder = "VOCdevkit/VOC2007",
   split = "test",

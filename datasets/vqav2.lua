@@ -4,6 +4,7 @@ return {
   about = "VQA v2: open questions about COCO's pictures, ten answers each",
   task = "vqa",
   source = "visualqa.org/download.html, cocodataset.org (val2014.zip)",
+  expects = "{questions}, {annotations} and the pictures {pictures}",
   layout = "vqav2",
   split = "val",
   splits = {

@@ -2,6 +2,7 @@
 -- file, the place and the fault.
 local core = require "clipeval.core"
 local items = require "clipeval.items"
+local places = require "clipeval.places"
 local util = require "clipeval.util"
 
 local annotations = {}
@@ -22,10 +23,7 @@ function annotations.below(self, place, names)
   local files = {}
   for i, name in ipairs(names) do
     files[i] = util.join(core.kind(place) == "directory" and place or util.directory(place), name)
-    if core.kind(files[i]) ~= "file" then
-      util.fail("dataset %s: no %s%s", self.name, files[i],
-                self.source and " (from " .. self.source .. ")" or "")
-    end
+    if core.kind(files[i]) ~= "file" then places.missing(self, "no %s", files[i]) end
   end
   return files
 end
@@ -40,9 +38,11 @@ function annotations.files(self, place, pattern)
     if name:find(pattern) then there[#there + 1] = name end
   end
   if #there == 1 then return { util.join(place, there[1]) } end
-  util.fail("dataset %s: say which file of %s: annotations = (%s)", self.name, place,
-            #there == 0 and "there is none that matches" or
-            "there are " .. table.concat(there, ", ", 1, math.min(#there, 20)))
+  if #there == 0 then
+    places.missing(self, "say which file of %s: annotations = (there is none that matches)", place)
+  end
+  util.fail("dataset %s: say which file of %s: annotations = (there are %s)", self.name, place,
+            table.concat(there, ", ", 1, math.min(#there, 20)))
 end
 
 local function iterate(next_record, fault)
@@ -60,6 +60,13 @@ function annotations.records(file, member)
 end
 
 function annotations.json_lines(file)
+  local handle = io.open(file, "rb")
+  local start = handle and handle:read(4096) or ""
+  if handle then handle:close() end
+  if start:gsub("^\xef\xbb\xbf", ""):find("^%s*%[") then
+    util.fail("%s: a JSON array, where one object a line is expected (jq -c '.[]' makes that of it)",
+              file)
+  end
   return iterate(core.json_lines(file))
 end
 

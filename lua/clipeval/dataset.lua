@@ -20,7 +20,7 @@ Dataset.__name = "dataset"
 -- The fields of every description, and what each may be. A layout adds its own.
 local FIELDS = {
   name = "text", version = "text", about = "string", root = "path", source = "string",
-  task = "string", size = "integer", templates = "string",
+  task = "string", size = "integer", templates = "string", expects = "string",
   layout = "string", splits = "table", split = "string", place = "path", folder = "path",
   classes = "table", alpha = "string", items = "items",
 }
@@ -194,27 +194,23 @@ end
 local function find_place(self, layout)
   if not self.root then
     if self.layout == "own" then return self.place or "" end
-    util.fail("dataset %s: say where it lies: --data, or root = (expected: %s)", self.name,
-              layout.expects(self))
+    places.missing(self, "say where it lies: --data, or root =")
   end
-  local from = self.source and "; from " .. self.source or ""
-  if not core.kind(self.root) then
-    util.fail("dataset %s: no %s (expected there: %s%s)", self.name, self.root,
-              layout.expects(self), from)
-  end
+  if not core.kind(self.root) then places.missing(self, "no %s", self.root) end
   if self.folder or self.splits then self.root = places.find(self, self.root) or self.root end
   local place = self.place and util.join(self.root, self.place) or self.root
   if layout.manifest and core.kind(place) == "directory" then
     place = util.join(place, layout.manifest)
   end
-  if self.layout ~= "own" and not core.kind(place) then
-    util.fail("dataset %s: no %s (expected: %s%s)", self.name, place, layout.expects(self), from)
-  end
+  self.searched = core.kind(place) == "directory" and place or util.directory(place)
+  if self.layout ~= "own" and not core.kind(place) then places.missing(self, "no %s", place) end
+  local unread = core.kind(place) == "file" and places.unread(place)
+  if unread then util.fail("dataset %s: %s", self.name, unread) end
   return place
 end
 
 -- Sorted by id, each once and in order.
-local function check_items(self, layout)
+local function check_items(self)
   local sorted = true
   for i, item in ipairs(self.items) do
     item.id = util.utf8(item.id)
@@ -228,10 +224,7 @@ local function check_items(self, layout)
       util.fail("dataset %s: the id '%s' stands for two items", self.name, self.items[i].id)
     end
   end
-  if #self.items == 0 then
-    util.fail("dataset %s: no pictures in %s (expected: %s)", self.name, self.root or "it",
-              layout.expects(self))
-  end
+  if #self.items == 0 then places.missing(self, "no pictures in %s", self.root or "it") end
 end
 
 -- Some pictures may be missing, and are told when they are read; where all are, the folder is
@@ -243,22 +236,37 @@ local function check_pictures(self)
     if not path or core.kind(path) then return end
     first = first or path
   end
-  util.fail("dataset %s: none of its %s exists (the first would be %s)", self.name,
-            util.count(#self.items, "picture"), first)
+  places.missing(self, "none of its %s exists (the first would be %s)",
+                 util.count(#self.items, "picture"), first)
+end
+
+-- The line that shows the files: the description's own, in which {place}, or another field,
+-- stands for what the split has there, or else the layout's.
+local function expected(self, layout)
+  if not self.expects then return layout.expects(self) end
+  return (self.expects:gsub("{(%l+)}", function(field)
+    local value = self[field]
+    return type(value) == "table" and table.concat(value, ", ") or value and tostring(value)
+  end))
 end
 
 local function load(self, layout)
+  self.expects = expected(self, layout)
   local place = find_place(self, layout)
-  local kind
+  local given, kind = self.classes, nil
   self.items, self.classes, kind = layout.load(self, place)
   self.kind = kind or layout.kind
+  if given and not items.has_classes[self.kind] then
+    util.fail("dataset %s: it has classes, which are for classification and multilabel, but its "
+              .. "task is %s", self.name, self.kind)
+  end
   if self.task and self.task ~= self.kind then
     util.fail("dataset %s: its task is %s, but layout %s gives %s", self.name, self.task,
               self.layout, self.kind)
   end
   self.place = layout.takes == "FILE" and core.kind(place) ~= "directory" and
                util.directory(place) or place
-  check_items(self, layout)
+  check_items(self)
   if layout.present then check_pictures(self) end
   return self
 end

@@ -8,6 +8,23 @@ local items = {}
 items.KINDS = { "classification", "multilabel", "retrieval", "vqa", "pairs", "match" }
 items.has_classes = { classification = true, multilabel = true }
 
+-- What an item of each kind may say, besides what all have. A caption of a classified picture is
+-- for the script's own use; so is any field that begins with an underscore.
+local ALL = { "id", "path", "image", "offset", "size" }
+local FIELDS = {
+  classification = { "label", "caption" },
+  multilabel = { "labels", "ignored", "caption" },
+  retrieval = { "captions", "caption" },
+  vqa = { "question", "answers", "answer", "choices", "question_type", "answer_type",
+          "multiple_choice_answer" },
+  pairs = { "captions", "caption", "negative_caption", "pictures", "group" },
+  match = { "text", "match" },
+}
+local KNOWN = {}
+for kind, fields in pairs(FIELDS) do
+  KNOWN[kind] = util.copy(util.set(ALL), util.set(fields))
+end
+
 -- ---- checks: nil, or what is wrong with an item ----
 
 local function text_fault(text, what)
@@ -79,6 +96,16 @@ end
 function items.fault(kind, item, names) return FAULTS[kind](item, names) end
 
 -- ---- items given as tables ----
+
+-- A field that no item of this kind has is a misspelt one, or the item is of another kind.
+local function check_known(item, kind, where)
+  for _, key in ipairs(util.keys(item)) do
+    if not KNOWN[kind][key] and key:sub(1, 1) ~= "_" then
+      util.fail("%s: unknown field %s in an item of kind %s (there are %s, and what begins with _)",
+                where, util.show(key), kind, table.concat(util.keys(KNOWN[kind]), ", "))
+    end
+  end
+end
 
 -- The kind of which an item's keys speak.
 local function kind_of(item)
@@ -187,6 +214,7 @@ items.from_script = {
 function items.read(self, list, where, find)
   local kind = self.task or list[1] and kind_of(list[1]) or "classification"
   local names
+  for i, item in ipairs(list) do check_known(item, kind, where(i)) end
   if items.has_classes[kind] then
     names = resolve_labels(self, list, kind, where, find)
   else

@@ -287,6 +287,7 @@ function Image:close() end
 ---@field about? string one line
 ---@field root? string where it lies, from the current directory; `--data` is for the script to pass on
 ---@field source? string where it is usually had, for the message when it is missing
+---@field expects? string one line that shows its files, for that message; {place}, {split} or another field in braces stands for what the split has there. Unless said, the layout's own
 ---@field task? clip.Kind what the items are; checked against the layout's, and for items and jsonl it decides
 ---@field layout? string one of the layouts below; needed unless there are items
 ---@field place? string file or folder below root
@@ -302,12 +303,19 @@ function Image:close() end
 ---@field delimiter? string csv: one character, "," unless said
 ---@field items? clip.ItemTable[]|fun(root: string, split: string): clip.ItemTable[] instead of a layout
 
+---An item as a script hands it over, or a line of a JSONL manifest has it. Its other fields are
+---those of its kind (see clip.Kind); any else raises, with the list of those that there are. What
+---begins with an underscore is yours: it is kept, and not read.
 ---@class clip.ItemTable
 ---@field path? string relative to root (without a root: to the current directory)
+---@field offset? integer with size: the bytes of the file at path that are the picture
+---@field size? integer
 ---@field image? clip.Image|clip.Pixels instead of a path
+---@field pictures? (string|clip.Part)[] of pairs: two in place of the one
 ---@field label string|integer a class name, or its number in a list of classes, counting from 1; of a map of classes one of its keys
 ---@field id? string|number unique; the path unless said
 ---@field caption? string
+---@field _? any `_anything`: the script's own
 
 ---What an item is. Every item has an id and a picture (path, path with offset and size, image);
 ---besides: "classification" label; "multilabel" labels and perhaps ignored; "retrieval"
@@ -340,10 +348,14 @@ function Image:close() end
 ---winoground (FILE): examples.jsonl. annotations, prefix, suffix.
 ---voc (DIR): ImageSets, Annotations, JPEGImages. list, difficult = "ignore" (unless said) or
 ---  "count", labels. Splits test, train, val, trainval.
+---wds (DIR): SPLIT/nshards.txt, SPLIT/0.tar, ..., classnames.txt, dataset_type.txt ("retrieval",
+---  "multilabel"; without it "classification"). The splits are those on disk; where a description
+---  names splits, each is the folder of its shards.
 ---jsonl (FILE): lines such as {"path": "a.jpg", "label": "cat"}, or with labels | captions |
 ---  caption and negative_caption | pictures and captions | question and answers or answer |
----  text and match, perhaps id. prefix (below the manifest's folder), labels, label_base.
----Files that are HDF5 or MATLAB's are not read.
+---  text and match, perhaps id, and fields that begin with an underscore. prefix (below the
+---  manifest's folder), labels, label_base.
+---Files that are HDF5, Parquet or MATLAB's are not read.
 
 ---@class clip.Item
 ---@field id string

@@ -62,6 +62,7 @@ tap.is(manifest.name, "manifest", "named after its file")
 tap.is(manifest.items[1].id, "folders/checker board/checker_board_00.png", "sorted by id")
 tap.is(tostring(manifest:picture(manifest.items[1])), zeroshot .. manifest.items[1].id,
        "paths are relative to the manifest")
+for _, name in ipairs { "a.png", "a" } do tap.write("m/" .. name, "") end
 local semicolon = tap.write("m/semi.csv", "file;kind\n\"b;1.png\";1\na.png;0\nc.png;disc\n")
 local odd = clip.dataset("csv", { root = semicolon, delimiter = ";", path_column = "file",
                                   label_column = "kind", classes = CLASSES })
@@ -185,7 +186,7 @@ tap.is(clip.dataset(birds), birds, "a dataset stays what it is")
 tap.raises(function() clip.dataset "no_such" end, "fashion_mnist",
            "an unknown name lists those there are")
 tap.raises(function() clip.dataset("fashion_mnist", { root = "/nowhere" }) end,
-           "no /nowhere (expected there: t10k-images-idx3-ubyte.gz and",
+           "no /nowhere (expected: t10k-images-idx3-ubyte.gz and",
            "a missing root tells the layout")
 tap.raises(function() clip.dataset("fashion_mnist", { root = "/nowhere" }) end,
            "dataset-fashion-mnist", "and where the dataset is had")

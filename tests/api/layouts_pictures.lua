@@ -65,7 +65,7 @@ tap.write("high/batches.meta.txt", TEN)
 no("cifar:" .. root .. "/high", "test_batch.bin: record 0: the label '3' is no class")
 tap.write("bare/test_batch.bin", "\3" .. planes(0))
 no("cifar:" .. root .. "/bare", "neither classes nor batches.meta.txt")
-no("cifar:" .. root .. "/m", "no " .. root .. "/m (expected there: test_batch.bin")
+no("cifar:" .. root .. "/m", "no " .. root .. "/m (expected: test_batch.bin")
 tap.raises(function() clip.dataset("cifar:" .. root .. "/c10", { split = "x" }) end,
            "no split 'x' (there are test, train)", "cifar: an unknown split")
 

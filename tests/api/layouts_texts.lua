@@ -242,7 +242,7 @@ bad("7", "no object")
 bad('{"path": "b.png", "label": "y"', "'}' expected")
 no(jsonl '{"path": "a.png", "captions": ["x", ""]}', ":1: caption 2 is empty")
 no(jsonl '{"path": "a.png", "captions": []}', ":1: no captions")
-no(jsonl '{"path": "a.png", "caption": "x"}', "manifest.jsonl:1: the question is no text",
+no(jsonl '{"path": "a.png", "answer": "x"}', "manifest.jsonl:1: the question is no text",
    { task = "vqa" }, "jsonl: the task decides")
 no(jsonl "", "no pictures in")
 local own = clip.dataset { name = "own", root = root .. "/j", items = {
@@ -255,6 +255,48 @@ local p = own:picture(own.items[1].pictures[2])
 tap.is(p.path .. p.offset .. p.size, root .. "/j/b.png39", "own: bytes of a file")
 no({ items = { { path = "a", captions = { "x" }, offset = 3 } } }, "offset and size must be")
 no({ items = { { captions = { "x", "y" }, pictures = { {}, {} } } } }, "picture 1 has neither path")
+no({ items = { { captions = { "x", "y" }, pictures = { "a", 5 } } } }, "picture 2 is no table, but 5")
+own = clip.dataset { name = "own", root = root .. "/j", items = {
+  { pictures = { "a.png", "b.png" }, captions = { "x", "y" }, id = "one" } } }
+tap.is(own:picture(own.items[1].pictures[2]), root .. "/j/b.png", "own: a text for a picture")
+tap.is(own.kind, "pairs", "own: two pictures")
+
+-- ---- a field that no item of the kind has ----
+
+local FIELDS = "(there are caption, id, image, label, offset, path, size, and what begins with _)"
+no({ items = { { path = "a", label = "x" }, { path = "b", label = "x", lable = "y" } } },
+   "item 2: unknown field 'lable' in an item of kind classification " .. FIELDS)
+no({ items = { { path = "a", lable = "x" } } }, "unknown field 'lable'")
+no({ items = { { path = "a", captions = { "x" }, label = "x" } }, task = "retrieval" },
+   "unknown field 'label' in an item of kind retrieval (there are caption, captions, id")
+no({ items = { { pictures = { "a", "b" }, captions = { "x", "y" }, gruop = "g" } } },
+   "unknown field 'gruop' in an item of kind pairs")
+no({ items = { { path = "a", text = "x", match = true, [1] = 5 } } }, "unknown field '1'")
+bad('{"path": "b.png", "label": "x", "source": "web"}', "unknown field 'source'")
+bad('{"path": "b.png", "captions": ["x"]}', "unknown field 'captions' in an item of kind classif")
+no(jsonl '{"path": "a.png", "question": "q?", "answer": "x", "choises": ["x"]}',
+   ":1: unknown field 'choises' in an item of kind vqa (there are answer, answer_type, answers, ch")
+bad('{"path": "b.png", "label": "x", "offset": 5, "size": 5}', "unknown field 'offset'")
+j = clip.dataset(jsonl '{"path": "a.png", "label": "x", "_source": {"web": 1}}')
+tap.is(j.items[1]._source.web, 1, "what begins with an underscore is the user's own")
+no({ layout = "coco", root = root .. "/coco/annotations/captions_val2014.json", classes = { "x" } },
+   "")
+no(jsonl '{"path": "a.png", "captions": ["x"]}', "it has classes, which are for classification and " ..
+   "multilabel, but its task is retrieval", { classes = { "x" } })
+
+-- ---- another format ----
+
+no(jsonl '[{"path": "a.png", "label": "x"},\n {"path": "b.png", "label": "x"}]\n',
+   "manifest.jsonl: a JSON array, where one object a line is expected")
+no(jsonl "\n  [\n", "a JSON array, where one object")
+no(wino("[" .. EX .. "]"), "examples.jsonl: a JSON array")
+for name, what in pairs { ["x.h5"] = "HDF5", ["x.mat"] = "MATLAB's", ["x.parquet"] = "Parquet",
+                          ["x.tar.gz"] = "an archive" } do
+  tap.write("unread/" .. name, "x")
+  for _, layout in ipairs { "jsonl", "csv", "list", "coco", "karpathy", "gqa", "winoground" } do
+    no(layout .. ":" .. root .. "/unread/" .. name, name .. " is " .. what .. ", which is not read")
+  end
+end
 tap.is(clip.dataset({ root = root .. "/j", classes = { "x", "y" }, items = {
   { path = "a.png", labels = { 2, "x" } } } }).items[1].labels[1], 2, "own: numbers from 1")
 tap.done()

@@ -141,6 +141,99 @@ is("vqav2", tree("vqa", { ["val2014/COCO_val2014_000000000042.jpg"] = true,
     '{"annotations": [{"question_id": 420, "image_id": 42, "question_type": "what", ' ..
     '"answer_type": "other", "answers": [{"answer": "a"}]}]}' }),
   "420=What?")
-tap.raises(function() clip.dataset("food101", { root = tap.directory() .. "/mnist" }) end,
-           "data.vision.ee.ethz.ch", "what is not there: where it is had")
+
+-- ---- as CLIP_benchmark publishes them, and cut into shards ----
+
+local function member(name, bytes)
+  local head = name .. ("\0"):rep(100 - #name) .. ("0000644\0" .. ("0000000\0"):rep(2)) ..
+               ("%011o\0%011o\0"):format(#bytes, 0)
+  local tail = "0" .. ("\0"):rep(100) .. "ustar\00000" .. ("\0"):rep(247)
+  local sum = 8 * 32
+  for byte in (head .. tail):gmatch(".") do sum = sum + byte:byte() end
+  return head .. ("%06o\0 "):format(sum) .. tail .. bytes .. ("\0"):rep(-#bytes % 512)
+end
+local shard = member("s1.png", PGM) .. member("s1.cls", "1") .. ("\0"):rep(1024)
+for name, want in pairs { cars = "Acura RL Sedan 2012", flowers = "hard-leaved pocket orchid",
+                          pcam = "lymph node containing metastatic tumor tissue" } do
+  local folder = load(arg.source .. "/datasets/" .. name .. ".lua").folder
+  local root = tree("shards", { [folder .. "/test/nshards.txt"] = "1", [folder .. "/test/0.tar"] = shard,
+                                [folder .. "/train/nshards.txt"] = "1",
+                                [folder .. "/train/0.tar"] = shard })
+  is(name, root, "test/0/s1=" .. want)
+  is(name, root, "train/0/s1=" .. want, { split = "train" })
+  is(name, root .. "/" .. folder, "test/0/s1=" .. want)
+end
+
+-- ---- a set that is not on disk ----
+
+-- What the message must show besides the source: the files of this set.
+local SHOWN = {
+  caltech101 = "101_ObjectCategories/accordion/image_0001.jpg", cars = "wds_cars/test/0.tar",
+  cifar10 = "data_batch_1.bin, data_batch_2.bin, data_batch_3.bin, data_batch_4.bin, " ..
+            "data_batch_5.bin", cifar100 = "cifar-100-binary/test.bin",
+  country211 = "country211/test/AD/", dtd = "dtd/labels/test1.txt", eurosat = "2750/AnnualCrop/",
+  fashion_mnist = "t10k-images-idx3-ubyte.gz", fgvc_aircraft = "data/images_variant_test.txt",
+  flickr30k = "flickr30k_test_karpathy.txt", flickr8k = "flickr8k_test_karpathy.txt",
+  flowers = "wds_vtab-flowers/test/0.tar", food101 = "food-101/meta/test.txt",
+  gtsrb = "GTSRB/Final_Test/Images/00000.ppm",
+  imagenet1k = "val/n01440764/ILSVRC2012_val_00000293.JPEG", imagenet_a = "imagenet-a/n01498041/",
+  imagenet_r = "imagenet-r/n01443537/", imagenet_sketch = "sketch/n01440764/",
+  imagenetv2 = "imagenetv2-matched-frequency-format-val/0/",
+  mnist = "MNIST/raw/t10k-labels-idx1-ubyte.gz", mscoco_captions = "coco_test_karpathy.json",
+  objectnet = "objectnet-1.0/images/alarm_clock/", pcam = "wds_vtab-pcam/test/0.tar",
+  pets = "oxford-iiit-pet/annotations/test.txt", renderedsst2 = "rendered-sst2/test/negative/",
+  stl10 = "stl10_binary/test_X.bin and stl10_binary/test_y.bin",
+  sugar_crepe = "add_att.json, add_obj.json, replace_att.json, replace_obj.json, " ..
+                "replace_rel.json, swap_att.json, swap_obj.json",
+  sun397 = "SUN397/a/abbey/", tuxpaint_stamps = "animals/NAME.png",
+  voc2007 = "VOCdevkit/VOC2007/ImageSets/Main/test.txt", vqav2 = "v2_mscoco_val2014_annotations.json",
+  winoground = "data/examples.jsonl and the pictures data/images/ex_0_img_0.png",
+}
+tap.shell("mkdir -p empty half/val half/data/images half/images half/val2014 half/val2017")
+local here = tap.directory()
+local listing = assert(io.popen("ls " .. tap.quote(arg.source .. "/datasets")))
+for file in listing:lines() do
+  local name = file:match("^(.+)%.lua$")
+  local source = name and load(arg.source .. "/datasets/" .. file).source
+  for _, place in ipairs(name and { "empty", "nowhere", "half" } or {}) do
+    local ok, message = pcall(clip.dataset, name, { root = here .. "/" .. place })
+    message = tostring(message)
+    tap.ok(not ok and message:find("dataset " .. name .. ": ", 1, true) and
+           message:find(here .. "/" .. place, 1, true) and message:find(source, 1, true) and
+           message:find(SHOWN[name] or "?", 1, true) and not message:find("\n"),
+           name .. ", " .. place .. ": the place, the files and where it is had", message)
+  end
+end
+listing:close()
+local function lacks(name, files, message, options)
+  local root = tree("lacks", files)
+  options = options or {}
+  options.root = root
+  tap.raises(function() clip.dataset(name, options) end, message, name .. " lacks something")
+  tap.raises(function() clip.dataset(name, options) end,
+             load(arg.source .. "/datasets/" .. name .. ".lua").source, "and where that is had")
+  tap.shell("rm -r lacks")
+end
+lacks("imagenet1k", { ["val/ILSVRC2012_val_00000001.JPEG"] = true },
+      'or split = "flat": val/ILSVRC2012_val_00000001.JPEG, ... and ILSVRC2012_devkit_t12/')
+lacks("imagenet1k", { ["train/n01440764/a.JPEG"] = true }, "train/n01440764/n01440764_18.JPEG",
+      { split = "train" })
+lacks("cifar10", { ["cifar-10-batches-py/data_batch_1"] = "x" }, "that is the Python version")
+lacks("mnist", { ["t10k-images-idx3-ubyte"] = "\0\0\8\3\0\0\0\1\0\0\0\1\0\0\0\1\9" },
+      "t10k-labels-idx1-ubyte.gz (expected: MNIST/raw/")
+lacks("stl10", { ["test_X.bin"] = ("\0"):rep(96 * 96 * 3) }, "no")
+lacks("food101", { ["food-101/meta/test.txt"] = "apple_pie/1\n" }, "none of its 1 picture exists")
+lacks("food101", { ["food-101.tar.gz"] = "x" }, "; food-101.tar.gz is an archive, which is not read: " ..
+      "unpack it")
+lacks("pcam", { ["camelyonpatch_level_2_split_test_x.h5"] = "x" }, "_test_x.h5 is HDF5, which is not")
+lacks("flowers", { ["imagelabels.mat"] = "x" }, "imagelabels.mat is MATLAB's, which is not read")
+lacks("gtsrb", { ["GT-final_test.csv"] = "Filename;Width;Height;ClassId\n00000.ppm;53;54;16\n" },
+      "none of its 1 picture exists")
+lacks("vqav2", { ["v2_OpenEnded_mscoco_val2014_questions.json"] = "{}" },
+      "v2_mscoco_val2014_annotations.json (expected: ")
+lacks("winoground", { ["data/images/ex_0_img_0.png"] = true }, "data/examples.jsonl (expected: ")
+lacks("voc2007", { ["VOCdevkit/VOC2007/ImageSets/Main/trainval.txt"] = "" }, "Main/test.txt (expected: ")
+lacks("tuxpaint_stamps", { ["food/a.png"] = true }, "no folder 'animals' in")
+tap.raises(function() clip.dataset("food101") end, "(expected: food-101/meta/test.txt",
+           "no place said: the files")
 tap.done()

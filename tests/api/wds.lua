@@ -38,7 +38,7 @@ local function directory(files)
 end
 
 local function load(root, fields)
-  local self = { name = "set" }
+  local self = { name = "set", root = root, expects = wds.expects() }
   for key, value in pairs(fields or {}) do self[key] = value end
   local items, classes
   items, classes, self.kind = wds.load(self, root)
@@ -241,12 +241,22 @@ fault({ ["test/nshards.txt"] = "" }, "nshards.txt: empty", "an empty nshards.txt
 fault({ ["dataset_type.txt"] = "vqa" }, "'vqa' is no type known here (there are classification",
       "another type")
 fault({ ["classnames.txt"] = false }, "no classnames.txt in", "no class names")
+fault({ ["classnames.txt"] = false }, "of a set with captions, dataset_type.txt says so: 'retrieval'",
+      "no class names: it may have captions")
+fault({ ["test/nshards.txt"] = false, ["x.h5"] = "" }, "; x.h5 is HDF5, which is not read",
+      "HDF5 where shards are expected")
 fault({}, "class 2 is no text", "a class that is a number", { classes = { "cat", 2 } })
 fault({}, "'dog' has no place in a list", "classes as a map", { classes = { dog = "Hund" } })
 fault({ ["classnames.txt"] = "cat\n\ndog\n" }, "classnames.txt:2: an empty line", "an empty class")
 fault({ ["classnames.txt"] = "cat\nd\xffg\n" }, "classnames.txt:2: not UTF-8", "a class in bytes")
 fault({ ["classnames.txt"] = "\n" }, "classnames.txt: empty", "no class")
 fault(shard(A), "0.tar: a has no .cls", "a picture without a label")
+fault(shard(A, { "a.txt", "words" }), "a has no .cls, but a .txt: dataset_type.txt beside " ..
+      "classnames.txt, with the line 'retrieval', makes", "captions without dataset_type.txt")
+fault(shard(A, { "a.npy", "" }), "with the line 'multilabel'", "targets without dataset_type.txt")
+fault(shard(A, { "a.mat", "" }), "a has no .cls: a.mat is MATLAB's, which is not read", "MATLAB's")
+fault(shard({ "a.h5", "" }, B), "a has no picture (jpeg, jpg, png, webp): a.h5 is HDF5, which is",
+      "HDF5 for a picture")
 fault(shard(B), "0.tar: a has no picture (jpeg, jpg, png, webp)", "a label without a picture")
 fault(shard(A, B, { "a.jpg", png }), "two members for one picture: a.png and a.jpg", "two pictures")
 fault(shard({ "a\nb.png", png }), "0.tar: a?b has no .cls", "a name of two lines")
@@ -297,7 +307,7 @@ tap.is(#result.problems, 0, "whose pictures are read where they lie")
 tap.raises(function() clip.dataset("wds:" .. root, { split = "val" }) end,
            "no split 'val' (there are test)", "and whose splits are known")
 tap.raises(function() clip.dataset("wds:" .. tap.directory() .. "/none") end,
-           "expected there: SPLIT/nshards.txt", "or whose files are shown")
+           "expected: SPLIT/nshards.txt", "or whose files are shown")
 
 tap.done()
 os.exit(true, true) -- or the evaluation would be written

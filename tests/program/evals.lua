@@ -206,7 +206,7 @@ local function misses(e)
   local code, _, stderr = tap.clipeval(words_of(e, "nowhere", "missed"))
   tap.is(code, 3, name .. "without its data: exit code 3")
   tap.is(select(2, stderr:gsub("\n", "")), 1, name .. "without its data: one line")
-  tap.has(stderr, "no nowhere (expected there: ", name .. "shows what is expected")
+  tap.has(stderr, "no nowhere (expected: ", name .. "shows what is expected")
   if e.source then
     local from = stderr:match("; from (.*)")
     tap.has(from, e.source, name .. "where it is had")

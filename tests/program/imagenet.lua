@@ -106,7 +106,7 @@ local function wrong(data, split, message)
   tap.has(stderr, message, message .. ": told")
   tap.is(select(2, stderr:gsub("\n", "")), 1, message .. ": in one line")
 end
-wrong("flat", "train", "no flat/train (expected: CLASS/PICTURE")
+wrong("flat", "train", "no flat/train (expected: train/n01440764/n01440764_18.JPEG")
 wrong("folders", "flat", "from image-net.org")
 tap.shell("mv folders/val/n02123045 n02123045")
 wrong("folders", "val", "n02123045")

@@ -4,6 +4,7 @@
 local annotations = require "clipeval.annotations"
 local classes_of = require "clipeval.classes"
 local core = require "clipeval.core"
+local places = require "clipeval.places"
 local util = require "clipeval.util"
 
 local SIDE <const>, PIXELS <const> = 32, 3072
@@ -51,8 +52,11 @@ local function find(self, place)
       end
     end
   end
-  util.fail("dataset %s: no such files in %s (expected: %s%s)", self.name, place,
-            cifar.expects(self), self.source and "; from " .. self.source or "")
+  local python = core.kind(util.join(place, "data_batch_1")) or
+                 core.kind(util.join(place, "cifar-10-batches-py")) or
+                 core.kind(util.join(place, "cifar-100-python"))
+  places.missing(self, "no such files in %s%s", place,
+                 python and ": that is the Python version, and the binary one is read" or "")
 end
 
 local function read_whole(path)

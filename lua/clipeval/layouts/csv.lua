@@ -8,6 +8,7 @@ local csv = {
   takes = "FILE",
   part = "its manifest",
   manifest = "manifest.csv",
+  present = true,
   fields = { path_column = "string", label_column = "string", delimiter = "string",
              labels = "strings", label_base = "integer", prefix = "path" },
 }

@@ -1,6 +1,7 @@
 -- One directory a class, pictures below it at any depth.
 local classes_of = require "clipeval.classes"
 local core = require "clipeval.core"
+local places = require "clipeval.places"
 local util = require "clipeval.util"
 
 local DEEPEST = 32 -- directories, the root among them
@@ -95,7 +96,7 @@ local function find_labels(self, root)
     if is_directory[i] and name:sub(1, 1) ~= "." then labels[#labels + 1] = name end
   end
   if #labels == 0 then
-    util.fail("dataset %s: no folders in %s (expected: %s)", self.name, root, folders.expects())
+    places.missing(self, "no folders in %s", root)
   end
   return labels
 end
@@ -106,7 +107,7 @@ function folders.load(self, root)
   local _, identity = core.kind(root)
   for _, label in ipairs(util.keys(classes.number)) do
     if core.kind(util.join(root, label)) ~= "directory" then
-      util.fail("dataset %s: no folder '%s' in %s", self.name, label, root)
+      places.missing(self, "no folder '%s' in %s", label, root)
     end
     walk(self, util.join(root, label), label, classes.number[label], items,
          { [identity] = true }, 2, skipped)

@@ -1,6 +1,7 @@
 -- MNIST's files, plain or gzip-compressed.
 local classes_of = require "clipeval.classes"
 local core = require "clipeval.core"
+local places = require "clipeval.places"
 local util = require "clipeval.util"
 
 local idx = {
@@ -30,10 +31,9 @@ local function read_idx(self, root, name, rank)
   if not core.kind(path) then -- unpacked, where the table says packed
     path = path:match("^(.*)%.gz$") or path
   end
+  if not core.kind(path) then places.missing(self, "no %s", util.join(root, name)) end
   local shape, bytes = core.idx(path)
-  if not shape then
-    util.fail("dataset %s: %s (expected in %s: %s)", self.name, bytes, root, idx.expects(self))
-  end
+  if not shape then util.fail("dataset %s: %s", self.name, bytes) end
   if #shape ~= rank then
     util.fail("%s: has %d dimensions, not %d", path, #shape, rank)
   end

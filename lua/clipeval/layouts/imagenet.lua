@@ -11,6 +11,7 @@ local annotations = require "clipeval.annotations"
 local classes_of = require "clipeval.classes"
 local core = require "clipeval.core"
 local folders = require "clipeval.layouts.folders"
+local places = require "clipeval.places"
 local util = require "clipeval.util"
 
 local DEVKIT <const> = "ILSVRC2012_validation_ground_truth.txt"
@@ -41,7 +42,7 @@ local function find(self, place, said, names)
   local above = util.join(place, "..")
   if said then
     local path = util.join(self.root, said)
-    return core.kind(path) and path or util.fail("dataset %s: no %s", self.name, path)
+    return core.kind(path) and path or places.missing(self, "no %s", path)
   end
   for _, directory in ipairs { place, above, self.root, place .. "/ILSVRC2012_devkit_t12/data",
                                above .. "/ILSVRC2012_devkit_t12/data",
@@ -110,8 +111,8 @@ end
 local function load_flat(self, place, stems, files)
   local truth = find(self, place, self.ground_truth, TRUTHS)
   if not truth then
-    util.fail("dataset %s: %s holds the validation pictures, but no val.txt (each line a picture "
-              .. "and its WordNet id) lies there or above", self.name, place)
+    places.missing(self, "%s holds the validation pictures, but no val.txt (each line a picture "
+                   .. "and its WordNet id) lies there or above", place)
   end
   local rows, labels, found, seen = read_truth(self, place, truth), {}, {}, {}
   if rows[1] and not rows[1].name and #rows ~= #stems then

@@ -36,6 +36,9 @@ function jsonl.load(self, file)
   for _, record, line in annotations.json_lines(file) do
     local where = ("%s:%d"):format(file, line)
     if type(record) ~= "table" then util.fail("%s: no object", where) end
+    for _, key in ipairs { "image", "offset", "size" } do
+      if record[key] ~= nil then util.fail("%s: unknown field '%s': say path", where, key) end
+    end
     local paths = paths_of(record, where)
     if record.pictures then
       record.pictures = {}

@@ -17,7 +17,9 @@ end
 
 -- Of an item, or of one of its two pictures.
 local function check_picture(picture, what)
-  if type(picture) ~= "table" or picture.path == nil and picture.image == nil then
+  if type(picture) ~= "table" then
+    util.fail("%s is no table, but %s", what, util.show(picture))
+  elseif picture.path == nil and picture.image == nil then
     util.fail("%s has neither path nor image", what)
   end
   util.path(picture.path, what .. ": path")
@@ -29,6 +31,16 @@ local function check_picture(picture, what)
       picture.offset < 0 or picture.size < 1) then
     util.fail("%s: offset and size must be whole numbers of bytes", what)
   end
+end
+
+-- A copy of an item in which each of several pictures is a table: a text is its path.
+local function spell_out(item)
+  if type(item) ~= "table" or type(item.pictures) ~= "table" then return item end
+  local pictures = {}
+  for i, picture in pairs(item.pictures) do
+    pictures[i] = type(picture) == "string" and { path = picture } or picture
+  end
+  return util.copy(item, { pictures = pictures })
 end
 
 local function check(item, what)
@@ -56,7 +68,7 @@ function own.load(self, root)
   local function where(i) return ("dataset %s: item %d"):format(self.name, i) end
   local list = {}
   for i = 1, util.length(given, ("dataset %s: item"):format(self.name)) do
-    local item = given[i]
+    local item = spell_out(given[i])
     check(item, where(i))
     list[i] = joined(item, root)
     list[i].id = util.text(item.id) or item.path or tostring(i)

@@ -3,6 +3,7 @@
 local annotations = require "clipeval.annotations"
 local classes_of = require "clipeval.classes"
 local core = require "clipeval.core"
+local places = require "clipeval.places"
 local util = require "clipeval.util"
 
 local SIDE <const> = 96
@@ -29,12 +30,10 @@ function stl10.fill_in(self)
 end
 
 local function read_whole(self, path)
+  local kind, _, size = core.kind(path)
+  if not kind then places.missing(self, "no %s", path) end
   local file, fault = io.open(path, "rb")
-  local _, _, size = core.kind(path)
-  if not file or not size then
-    util.fail("dataset %s: %s (expected: %s)", self.name, fault or path .. ": no file",
-              stl10.expects(self))
-  end
+  if not file or not size then util.fail("%s", fault or path .. ": no file") end
   local bytes = file:read(size) or ""
   file:close()
   return bytes

@@ -3,6 +3,7 @@
 local annotations = require "clipeval.annotations"
 local classes_of = require "clipeval.classes"
 local core = require "clipeval.core"
+local places = require "clipeval.places"
 local util = require "clipeval.util"
 
 local CLASSES = { "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair",
@@ -76,8 +77,7 @@ local function find_base(self, place)
     end
     if found then return util.join(above, found) end
   end
-  util.fail("dataset %s: no ImageSets in %s (expected: %s%s)", self.name, place,
-            voc.expects(self), self.source and "; from " .. self.source or "")
+  places.missing(self, "no ImageSets in %s", place)
 end
 
 -- Whether the classes are VOC's twenty by other names ("a potted plant"), in VOC's order.
@@ -93,9 +93,7 @@ end
 function voc.load(self, place)
   local base = find_base(self, place)
   local file = util.join(base, ("ImageSets/Main/%s.txt"):format(self.list))
-  if not core.kind(file) then
-    util.fail("dataset %s: no %s (expected: %s)", self.name, file, voc.expects(self))
-  end
+  if not core.kind(file) then places.missing(self, "no %s", file) end
   local labels = self.labels or other_names(self.classes) and CLASSES
   self.classes = self.classes or CLASSES
   local classes = classes_of(self, {}, labels)

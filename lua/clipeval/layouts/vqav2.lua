@@ -2,6 +2,7 @@
 -- https://visualqa.org/download.html
 local annotations = require "clipeval.annotations"
 local core = require "clipeval.core"
+local places = require "clipeval.places"
 local util = require "clipeval.util"
 
 local vqav2 = {
@@ -28,9 +29,11 @@ local function find(self, place, field, said, pattern)
   for _, name in ipairs(core.list(place) or {}) do
     if name:find(pattern) then there[#there + 1] = name end
   end
-  if #there ~= 1 then
-    util.fail("dataset %s: say which file of %s: %s = (%s)", self.name, place, field,
-              #there == 0 and "there is none" or "there are " .. table.concat(there, ", "))
+  if #there == 0 then
+    places.missing(self, "say which file of %s: %s = (there is none)", place, field)
+  elseif #there > 1 then
+    util.fail("dataset %s: say which file of %s: %s = (there are %s)", self.name, place, field,
+              table.concat(there, ", "))
   end
   return util.join(place, there[1])
 end

@@ -3,10 +3,14 @@
 -- members into samples). dataset_type.txt says what its items are; the set's own templates become
 -- dataset.templates.
 local core = require "clipeval.core"
+local places = require "clipeval.places"
 local util = require "clipeval.util"
 
 local wds = {
   takes = "DIR",
+  part = "its folder of shards",
+  part_field = "shards",
+  fields = { shards = "path" },
   own_splits = true, -- they are what lies in the directory: load settles dataset.split
 }
 
@@ -195,14 +199,41 @@ local function is_sorted(samples)
   return true
 end
 
-local function add_items(self, items, shard, samples, kind)
+-- Where a sample lacks something: what it has in its stead that is never read, or would be by
+-- another kind.
+local function unread_beside(members, wanted)
+  for _, member in ipairs(members) do
+    local unread = split_name(member.name) == wanted and places.unread(member.name)
+    if unread then return ": " .. unread end
+  end
+  return ""
+end
+
+local function other_kind(members, wanted, kind)
+  for _, member in ipairs(members) do
+    local key, extension = split_name(member.name)
+    for name, other in pairs(KINDS) do
+      if key == wanted and other ~= kind and extension == other.extension then
+        return (", but a .%s: %s beside %s, with the line '%s', makes that what is read")
+               :format(extension, TYPE, CLASSES, name)
+      end
+    end
+  end
+  return unread_beside(members, wanted)
+end
+
+local function add_items(self, items, shard, members, kind)
+  local samples = group(shard, members, kind)
   local sorted, digits = is_sorted(samples), #tostring(#samples)
   for i, sample in ipairs(samples) do
     local what = ("%s: %s"):format(shard.path, sample.key)
     if not sample.picture then
-      fail("%s has no picture (%s)", what, table.concat(util.keys(PICTURES), ", "))
+      fail("%s has no picture (%s)%s", what, table.concat(util.keys(PICTURES), ", "),
+           unread_beside(members, sample.key))
     end
-    if not sample.label then fail("%s has no .%s", what, kind.extension) end
+    if not sample.label then
+      fail("%s has no .%s%s", what, kind.extension, other_kind(members, sample.key, kind))
+    end
     local key = sorted and sample.key or ("%0" .. digits .. "d-%s"):format(i, sample.key)
     local item = { id = shard.id .. key, path = shard.path, offset = sample.picture.offset,
                    size = sample.picture.size }
@@ -217,7 +248,7 @@ local function load_shard(self, items, shard, kind)
   if not members then fail("%s", fault) end
   local file <close> = io.open(shard.path, "rb") or fail("%s: not readable", shard.path)
   shard.file = file
-  add_items(self, items, shard, group(shard, members, kind), kind)
+  add_items(self, items, shard, members, kind)
 end
 
 local function count_shards(directory)
@@ -256,10 +287,7 @@ local function find_splits(self, root)
       splits[#splits + 1] = name
     end
   end
-  if #splits == 0 then
-    fail("dataset %s: no SPLIT/nshards.txt in %s (expected: %s)", self.name, root,
-              wds.expects())
-  end
+  if #splits == 0 then places.missing(self, "no SPLIT/nshards.txt in %s", root) end
   return splits
 end
 
@@ -267,7 +295,8 @@ end
 local function choose_split(self, root)
   local splits = find_splits(self, root)
   local there = util.set(splits)
-  local split = self.split or there.test and "test" or not splits[2] and splits[1]
+  local split = self.shards or self.split or there.test and "test" or
+                not splits[2] and splits[1]
   if not split or not there[split] then
     fail("dataset %s: %s (there are %s)", self.name,
               split and "no split '" .. split .. "'" or "say which split",
@@ -289,7 +318,8 @@ end
 -- The classes that the script says, else the directory's.
 local function find_classes(self, root)
   local classes = self.classes or read_list(util.join(root, CLASSES)) or
-                  fail("dataset %s: no %s in %s (or say classes =)", self.name, CLASSES, root)
+                  places.missing(self, "no %s in %s (or say classes =; of a set with captions, %s "
+                                 .. "says so: 'retrieval')", CLASSES, root, TYPE)
   local what = ("dataset %s: classes: class"):format(self.name)
   for i = 1, util.length(classes, what) do
     if type(classes[i]) ~= "string" or classes[i] == "" then
@@ -300,12 +330,13 @@ local function find_classes(self, root)
 end
 
 function wds.load(self, root)
-  self.split = choose_split(self, root)
+  local shards = choose_split(self, root)
+  self.split = self.split or shards
   local name = find_kind(root)
   local kind = KINDS[name]
   self.classes = kind.has_classes and find_classes(self, root) or nil
   self.templates = self.templates or read_list(util.join(root, TEMPLATES))
-  return load_shards(self, util.join(root, self.split), kind), self.classes, name
+  return load_shards(self, util.join(root, shards), kind), self.classes, name
 end
 
 return wds
