@@ -5,6 +5,8 @@ local items = require "clipeval.items"
 local places = require "clipeval.places"
 local util = require "clipeval.util"
 
+local MOST <const> = 1 << 32 -- bytes of a file that is read as a whole
+
 local annotations = {}
 
 -- The fields that these layouts have.
@@ -56,7 +58,15 @@ end
 
 -- The elements of a list or object in a JSON file: key, value, line. A list counts from 1.
 function annotations.records(file, member)
-  return iterate(core.json_records(file, member))
+  local next_record = iterate(core.json_records(file, member))
+  if not member then return next_record end
+  return function()
+    local key, value, line = next_record()
+    if type(key) == "string" then
+      util.fail("%s: \"%s\" must be a list, not an object", file, member)
+    end
+    return key, value, line
+  end
 end
 
 function annotations.json_lines(file)
@@ -74,6 +84,17 @@ end
 function annotations.where(file, member, key)
   return math.type(key) == "integer" and ("%s: %s[%d]"):format(file, member or "", key - 1) or
          ("%s: '%s'"):format(file, util.utf8(tostring(key)))
+end
+
+-- All bytes of a file of pixels.
+function annotations.read_whole(path)
+  local kind, _, size = core.kind(path)
+  local file, fault = io.open(path, "rb")
+  if not file or kind ~= "file" then util.fail("%s", fault or path .. ": no file") end
+  if size > MOST then util.fail("%s: too large: more than 4 GiB", path) end
+  local bytes = file:read(size) or ""
+  file:close()
+  return bytes
 end
 
 -- The lines of a text file without their ends: text, number. Blank ones are left out.

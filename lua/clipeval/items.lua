@@ -10,7 +10,6 @@ items.has_classes = { classification = true, multilabel = true }
 
 -- What an item of each kind may say, besides what all have. A caption of a classified picture is
 -- for the script's own use; so is any field that begins with an underscore.
-local ALL = { "id", "path", "image", "offset", "size" }
 local FIELDS = {
   classification = { "label", "caption" },
   multilabel = { "labels", "ignored", "caption" },
@@ -20,10 +19,6 @@ local FIELDS = {
   pairs = { "captions", "caption", "negative_caption", "pictures", "group" },
   match = { "text", "match" },
 }
-local KNOWN = {}
-for kind, fields in pairs(FIELDS) do
-  KNOWN[kind] = util.copy(util.set(ALL), util.set(fields))
-end
 
 -- ---- checks: nil, or what is wrong with an item ----
 
@@ -74,6 +69,9 @@ function FAULTS.vqa(item)
   if not fault and #item.answers ~= 1 and #item.answers ~= 10 then
     return ("%d answers, where there must be 1 or 10"):format(#item.answers)
   end
+  for _, key in ipairs { "question_type", "answer_type" } do
+    fault = fault or item[key] ~= nil and text_fault(item[key], key) or nil
+  end
   return fault
 end
 
@@ -98,11 +96,11 @@ function items.fault(kind, item, names) return FAULTS[kind](item, names) end
 -- ---- items given as tables ----
 
 -- A field that no item of this kind has is a misspelt one, or the item is of another kind.
-local function check_known(item, kind, where)
+local function check_known(item, kind, where, known)
   for _, key in ipairs(util.keys(item)) do
-    if not KNOWN[kind][key] and key:sub(1, 1) ~= "_" then
+    if not known[key] and key:sub(1, 1) ~= "_" then
       util.fail("%s: unknown field %s in an item of kind %s (there are %s, and what begins with _)",
-                where, util.show(key), kind, table.concat(util.keys(KNOWN[kind]), ", "))
+                where, util.show(key), kind, table.concat(util.keys(known), ", "))
     end
   end
 end
@@ -192,6 +190,7 @@ end
 -- Labels as a file writes them, and as a script does: there a number is a place in Lua's own
 -- list, from 1 on.
 items.from_file = {
+  fields = { "id", "path" },
   to_text = tostring,
   class = function(classes, label)
     label = tostring(label)
@@ -199,6 +198,7 @@ items.from_file = {
   end,
 }
 items.from_script = {
+  fields = { "id", "path", "image", "offset", "size" },
   to_text = function(label) return type(label) == "string" and label end,
   class = function(classes, label, given)
     if math.type(label) == "integer" and classes.listed then
@@ -214,7 +214,8 @@ items.from_script = {
 function items.read(self, list, where, find)
   local kind = self.task or list[1] and kind_of(list[1]) or "classification"
   local names
-  for i, item in ipairs(list) do check_known(item, kind, where(i)) end
+  local known = util.copy(util.set(find.fields), util.set(FIELDS[kind]))
+  for i, item in ipairs(list) do check_known(item, kind, where(i), known) end
   if items.has_classes[kind] then
     names = resolve_labels(self, list, kind, where, find)
   else

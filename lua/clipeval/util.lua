@@ -8,6 +8,7 @@ local util = {}
 -- its call has left no line (`return clip.zeroshot {...}` is a tail call).
 function util.fail(format, ...)
   local message = select("#", ...) > 0 and format:format(...) or format
+  message = message:gsub("%c", "?") -- names of files may hold line ends
   local place = session.script
   for level = 2, 64 do
     local info = debug.getinfo(level, "Sl")

@@ -69,6 +69,13 @@ no("cifar:" .. root .. "/m", "no " .. root .. "/m (expected: test_batch.bin")
 tap.raises(function() clip.dataset("cifar:" .. root .. "/c10", { split = "x" }) end,
            "no split 'x' (there are test, train)", "cifar: an unknown split")
 
+tap.write("folder/batches.meta.txt", TEN)
+tap.shell("mkdir -p folder/test_batch.bin")
+no("cifar:" .. root .. "/folder", "test_batch.bin: no file")
+tap.write("sparse/batches.meta.txt", TEN)
+tap.shell("truncate -s 51556384768 sparse/test_batch.bin")
+no("cifar:" .. root .. "/sparse", "test_batch.bin: too large: more than 4 GiB")
+
 -- ---- stl10 ----
 
 local column = {}

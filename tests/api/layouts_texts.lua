@@ -279,10 +279,20 @@ no(jsonl '{"path": "a.png", "question": "q?", "answer": "x", "choises": ["x"]}',
 bad('{"path": "b.png", "label": "x", "offset": 5, "size": 5}', "unknown field 'offset'")
 j = clip.dataset(jsonl '{"path": "a.png", "label": "x", "_source": {"web": 1}}')
 tap.is(j.items[1]._source.web, 1, "what begins with an underscore is the user's own")
-no({ layout = "coco", root = root .. "/coco/annotations/captions_val2014.json", classes = { "x" } },
-   "")
 no(jsonl '{"path": "a.png", "captions": ["x"]}', "it has classes, which are for classification and " ..
    "multilabel, but its task is retrieval", { classes = { "x" } })
+
+no(jsonl '{"path": "a.png", "label": "x", "image": "y"}', "(there are caption, id, label, path, and")
+no(jsonl '{"pictures": [], "captions": ["x", "y"]}', ':1: "pictures" must be a list of paths')
+no(jsonl '{"pictures": {"a": "a.png"}, "captions": ["x", "y"]}', '"pictures" must be a list of paths')
+no(jsonl '{"path": "a.png", "question": "q?", "answer": "x", "question_type": 5}',
+   ":1: question_type is no text, but 5")
+no(jsonl '{"path": "c\\n.png", "label": "x"}', "the first would be " .. root .. "/j/c?.png)")
+no(coco '{"images": {"a": {"id": 1, "file_name": "b.jpg"}}, "annotations": []}',
+   'captions_val2014.json: "images" must be a list, not an object')
+karpathy()
+no("karpathy:" .. root .. "/k", "dataset_coco.json: no images in it")
+no(vqa(ONE, TEN:format(answers "")), "annotations[0]: answer 1 is empty")
 
 -- ---- another format ----
 

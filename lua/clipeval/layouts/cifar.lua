@@ -59,15 +59,6 @@ local function find(self, place)
                  python and ": that is the Python version, and the binary one is read" or "")
 end
 
-local function read_whole(path)
-  local file, fault = io.open(path, "rb")
-  local _, _, size = core.kind(path)
-  if not file or not size then util.fail("%s", fault or path .. ": no file") end
-  local bytes = file:read(size) or ""
-  file:close()
-  return bytes
-end
-
 local function read_names(file)
   if not core.kind(file) then return nil end
   local names = {}
@@ -85,7 +76,7 @@ function cifar.load(self, place)
   local record, parts, items, start = PIXELS + skip, {}, {}, 0
   for k, name in ipairs(files) do
     local file = util.join(directory, name)
-    parts[k] = read_whole(file)
+    parts[k] = annotations.read_whole(file)
     if #parts[k] == 0 or #parts[k] % record ~= 0 then
       util.fail("%s: %d bytes are not a number of records of %d: truncated, or of the other CIFAR",
                 file, #parts[k], record)

@@ -46,6 +46,9 @@ function idx.load(self, root)
   if count[1] ~= shape[1] then
     util.fail("%s: %d labels for %d pictures", labels_path, count[1], shape[1])
   end
+  if shape[2] == 0 or shape[3] == 0 then
+    util.fail("%s: pictures of %d x %d pixels", util.join(root, self.images), shape[3], shape[2])
+  end
   local classes = classes_of(self, {})
   local items, size = {}, shape[2] * shape[3]
   for i = 1, shape[1] do

@@ -27,6 +27,7 @@ local function paths_of(record, where)
     end
     paths[i] = util.path(name, where)
   end
+  if #paths == 0 then util.fail("%s: \"pictures\" must be a list of paths", where) end
   return paths
 end
 
@@ -36,9 +37,6 @@ function jsonl.load(self, file)
   for _, record, line in annotations.json_lines(file) do
     local where = ("%s:%d"):format(file, line)
     if type(record) ~= "table" then util.fail("%s: no object", where) end
-    for _, key in ipairs { "image", "offset", "size" } do
-      if record[key] ~= nil then util.fail("%s: unknown field '%s': say path", where, key) end
-    end
     local paths = paths_of(record, where)
     if record.pictures then
       record.pictures = {}

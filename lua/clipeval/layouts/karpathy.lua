@@ -48,6 +48,7 @@ function karpathy.load(self, place)
                         captions = captions_of(record, where) }, where)
     end
   end
+  if not next(there) then util.fail("%s: no images in it", file) end
   for _, part in ipairs(self.parts) do
     if not there[part] then
       util.fail("%s: no split '%s' (there are %s)", file, part,

@@ -30,13 +30,8 @@ function stl10.fill_in(self)
 end
 
 local function read_whole(self, path)
-  local kind, _, size = core.kind(path)
-  if not kind then places.missing(self, "no %s", path) end
-  local file, fault = io.open(path, "rb")
-  if not file or not size then util.fail("%s", fault or path .. ": no file") end
-  local bytes = file:read(size) or ""
-  file:close()
-  return bytes
+  if not core.kind(path) then places.missing(self, "no %s", path) end
+  return annotations.read_whole(path)
 end
 
 local function find_names(self, directory)

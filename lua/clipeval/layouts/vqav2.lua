@@ -2,6 +2,7 @@
 -- https://visualqa.org/download.html
 local annotations = require "clipeval.annotations"
 local core = require "clipeval.core"
+local items_of = require "clipeval.items"
 local places = require "clipeval.places"
 local util = require "clipeval.util"
 
@@ -51,6 +52,8 @@ local function read_answers(file)
         util.fail("%s: answers[%d]: no text \"answer\"", where, k - 1)
       end
     end
+    local fault = items_of.fault("vqa", { question = "?", answers = answers })
+    if fault then util.fail("%s: %s", where, fault) end
     if by_id[id] then util.fail("%s: the question %s has answers already", where, id) end
     by_id[id] = { answers = answers, question_type = record.question_type,
                   answer_type = record.answer_type, answer = record.multiple_choice_answer,
