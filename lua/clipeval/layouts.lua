@@ -4,7 +4,7 @@
 --     kind       what its items are (see dataset.lua), unless load says it
 --     takes      "DIR" or "FILE": what stands behind "NAME:"
 --     fields     { NAME = type }: of a description, for this layout
---     expects(dataset)   one line that shows the files
+--     expects(dataset)   one line that shows the files, where the description has none
 --     fill_in(dataset)   optional: checks fields, and puts in what is not said
 --     load(dataset, place) -> items, class names (nil where the kind has none), kind
 --     part       what the text of a split names, below the root ("its folder"), or

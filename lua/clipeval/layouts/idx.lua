@@ -41,13 +41,13 @@ local function read_idx(self, root, name, rank)
 end
 
 function idx.load(self, root)
-  local shape, pixels = read_idx(self, root, self.images, 3)
+  local shape, pixels, path = read_idx(self, root, self.images, 3)
   local count, labels, labels_path = read_idx(self, root, self.labels, 1)
   if count[1] ~= shape[1] then
     util.fail("%s: %d labels for %d pictures", labels_path, count[1], shape[1])
   end
   if shape[2] == 0 or shape[3] == 0 then
-    util.fail("%s: pictures of %d x %d pixels", util.join(root, self.images), shape[3], shape[2])
+    util.fail("%s: pictures of %d x %d pixels", path, shape[3], shape[2])
   end
   local classes = classes_of(self, {})
   local items, size = {}, shape[2] * shape[3]
