@@ -367,7 +367,8 @@ static int salvage(lua_State *L) {
     if (lua_getfield(L, -1, "clipeval.program") != LUA_TTABLE)
         return 0;
     lua_getfield(L, -1, "salvage");
-    lua_pushboolean(L, atomic_load(&session.interrupted));
+    /* what core does here is not to be cancelled again */
+    lua_pushboolean(L, atomic_exchange(&session.interrupted, false));
     lua_call(L, 1, 0);
     return 0;
 }

@@ -9,11 +9,6 @@ local util = require "clipeval.util"
 
 local STEPS = 10 -- templates that the greedy search takes at most
 
-local task = evaluation.task {
-  name = "ablate", kinds = { "classification" }, required = { "prompts" },
-  fields = { "prompts", "classes", "steps" },
-}
-
 -- For each template { sum = [classes, d]: its normalised texts, weighted and added; whole =
 -- whether every class has one }; and what run.json says of the prompts.
 local function template_sums(self)
@@ -47,39 +42,72 @@ local function total(sums, wanted)
   return is_whole and sum or nil
 end
 
--- Share of the pictures whose best class is theirs; of each picture the rank of its class
--- (false: it cannot be read, which is a miss), the best class, and whether that is tied.
-local function accuracy(sum, part)
-  local ranks, best, tied = {}, {}, {}
-  for i = 1, part.n do ranks[i], best[i], tied[i] = false, false, false end
-  if #part.at > 0 then
-    local r, b, _, t = part.embeds:similarity(sum:normalize()):ranks(part.targets)
-    for k, i in ipairs(part.at) do ranks[i], best[i], tied[i] = r[k], b[k], t[k] end
-  end
-  return core.accuracy_at(ranks, 1), ranks, best, tied
+-- Those of the items with these numbers that can be read: {embeds =, numbers =, targets =, n =
+-- how many there are, unreadable ones included}.
+local function part_of(self, embeds, row_of, numbers)
+  local rows, read = evaluation.readable(self, row_of, numbers)
+  local part = { embeds = embeds and embeds:select(rows), numbers = read, targets = {},
+                 n = #numbers }
+  for k, i in ipairs(read) do part.targets[k] = self.items[i].label end
+  return part
 end
 
--- All pictures, and two halves of them in a seeded order; which are in the first.
+-- Share of the pictures whose best class is theirs (one that cannot be read is a miss); by the
+-- number of a picture the rank of its class, the best class, and whether that is tied.
+local function accuracy(sum, part)
+  local ranks, best, tied, hits = {}, {}, {}, 0
+  if #part.numbers > 0 then
+    local r, b, _, t = part.embeds:similarity(sum:normalize()):ranks(part.targets)
+    for k, i in ipairs(part.numbers) do
+      ranks[i], best[i], tied[i] = r[k], b[k], t[k]
+      hits = hits + (r[k] == 1 and 1 or 0)
+    end
+  end
+  return hits / part.n, ranks, best, tied
+end
+
+-- All pictures, the first and the second half of them in a seeded order, and a figure: the
+-- accuracy of all templates.
+local function score(self)
+  local embeds, row_of = evaluation.pictures(self)
+  local numbers, halves = {}, { {}, {} }
+  for i = 1, self.n do
+    numbers[i] = i
+    table.insert(halves[self.half[i]], i)
+  end
+  local all = part_of(self, embeds, row_of, numbers)
+  local value, ranks, best, tied = accuracy(self.ensemble, all)
+  for _, i in ipairs(all.numbers) do self.ties = self.ties + (tied[i] and 1 or 0) end
+  self.columns = { "id", "target", "prediction", "rank", "half" }
+  function self.each(row)
+    for i, item in ipairs(self.items) do
+      row(item.id, self.classes[item.label], best[i] and self.classes[best[i]],
+          ranks[i] or nil, self.half[i])
+    end
+  end
+  return all, part_of(self, embeds, row_of, halves[1]), part_of(self, embeds, row_of, halves[2]),
+         value
+end
+
+local function score_kept(self, kept)
+  local half = {}
+  for place, i in ipairs(kept) do half[place] = self.half[i] end
+  self.half = half
+  score(self)
+end
+
+local task = evaluation.task {
+  name = "ablate", kinds = { "classification" }, required = { "prompts" },
+  fields = { "prompts", "classes", "steps" }, partial = score_kept,
+}
+
+-- For each picture the half that it is in, by the seed.
 local function halves(self)
   if self.n < 2 then util.fail("ablate: needs two pictures or more") end
-  local embeds, row_of = evaluation.pictures(self)
-  local is_first = {}
-  for _, i in ipairs(core.sample(self.n // 2, self.n, self.seed)) do is_first[i] = true end
-  local function part(chosen)
-    local rows, own = {}, { at = {}, targets = {}, n = 0 }
-    for i, item in ipairs(self.items) do
-      if chosen(i) then
-        own.n = own.n + 1
-        if row_of[i] then
-          rows[#rows + 1], own.targets[#rows + 1], own.at[#rows + 1] = row_of[i], item.label, own.n
-        end
-      end
-    end
-    own.embeds = embeds:select(rows)
-    return own
-  end
-  return part(function() return true end), part(function(i) return is_first[i] end),
-         part(function(i) return not is_first[i] end), is_first
+  local half = {}
+  for i = 1, self.n do half[i] = 2 end
+  for _, i in ipairs(core.sample(self.n // 2, self.n, self.seed)) do half[i] = 1 end
+  return half
 end
 
 -- The order in which templates are added while that helps on `part`: {template, accuracy}.
@@ -119,11 +147,12 @@ return function(spec)
   self.classes = classifier.classes(self, spec.classes)
   local sums, about = template_sums(self)
   self.about.prompts = about
-  local all, first, second, is_first = halves(self)
+  self.half = halves(self)
   local ensemble = total(sums, function() return true end)
   if not ensemble then util.fail("ablate: needs a template that every class has a text of") end
-  local whole, ranks, best, tied = accuracy(ensemble, all)
-  for _, is_tied in ipairs(tied) do self.ties = self.ties + (is_tied and 1 or 0) end
+  self.ensemble = ensemble
+  local all, first, second, whole = score(self)
+  self.ensemble = nil
   metric(self, "acc@1", whole, all.n)
   local order, subset = greedy(sums, first, steps)
   metric(self, "acc@1_second_half", (accuracy(ensemble, second)), second.n)
@@ -137,13 +166,6 @@ return function(spec)
     local others = total(sums, function(u) return u ~= t end)
     self.class_rows[t] = table.pack(template, sums[t].whole and accuracy(sums[t].sum, all) or nil,
                                     others and accuracy(others, all) or nil, step_of[t])
-  end
-  self.columns = { "id", "target", "prediction", "rank", "half" }
-  function self.each(row)
-    for i, item in ipairs(self.items) do
-      row(item.id, self.classes[item.label], best[i] and self.classes[best[i]] or nil,
-          ranks[i] or nil, is_first[i] and 1 or 2)
-    end
   end
   return evaluation.finish(self)
 end

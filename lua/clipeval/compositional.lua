@@ -6,8 +6,6 @@ local core = require "clipeval.core"
 local evaluation = require "clipeval.evaluation"
 local util = require "clipeval.util"
 
-local task = evaluation.task { name = "compositional", kinds = { "pairs" } }
-
 -- Cosines of one item: caption 1 with each picture, then caption 2.
 local function scores_of(text_embeds, picture_embeds, i, rows)
   if type(rows) ~= "table" then rows = { rows } end
@@ -48,43 +46,25 @@ local function by_group(self, names, hits)
   end
 end
 
-return function(spec)
-  local self = evaluation.begin(task, spec)
-  local texts, two = {}, self.items[1] and self.items[1].pictures ~= nil
-  for i, item in ipairs(self.items) do
-    if (item.pictures ~= nil) ~= two then
-      util.fail("compositional: dataset %s: item '%s' has %s, and '%s' %s", self.dataset.name,
-                item.id, two and "one picture" or "two pictures", self.items[1].id,
-                two and "two" or "one")
-    end
-    texts[2 * i - 1], texts[2 * i] = item.captions[1], item.captions[2]
-  end
-  local text_embeds = evaluation.texts(self, texts)
+-- Which comparisons an item's scores win (one picture: the first alone), and whether any ties.
+local function judge(s, two)
+  if not s then return { false, false, false }, false end
+  if not two then return { s[1] > s[2] }, s[1] == s[2] end
+  local text, image, group = core.winoground(core.matrix { s })
+  return { text[1], image[1], group[1] },
+         s[1] == s[2] or s[1] == s[3] or s[4] == s[2] or s[4] == s[3]
+end
+
+-- hits[k][i]: whether item i wins comparison k
+local function score(self)
   local embeds, row_of = evaluation.pictures(self)
-  local names = two and { "text_score", "image_score", "group_score" } or { "accuracy" }
-  local chances = two and { 0.25, 0.25, 1 / 6 } or { 0.5 }
-  local hits, lines = { {}, {}, {} }, {}
+  local hits, lines, two = { {}, {}, {} }, {}, self.two
   for i = 1, self.n do
-    lines[i] = row_of[i] and scores_of(text_embeds, embeds, i, row_of[i])
-    local s = lines[i]
-    if two then
-      local text, image, group = false, false, false
-      if s then
-        text, image, group = core.winoground(core.matrix { s })
-        text, image, group = text[1], image[1], group[1]
-      end
-      hits[1][i], hits[2][i], hits[3][i] = text, image, group
-      if s and (s[1] == s[2] or s[1] == s[3] or s[4] == s[2] or s[4] == s[3]) then
-        self.ties = self.ties + 1
-      end
-    else
-      hits[1][i] = s and s[1] > s[2] or false
-      if s and s[1] == s[2] then self.ties = self.ties + 1 end
-    end
+    lines[i] = row_of[i] and scores_of(self.text_embeds, embeds, i, row_of[i])
+    local won, tied = judge(lines[i], two)
+    for k = 1, 3 do hits[k][i] = won[k] end
+    if tied then self.ties = self.ties + 1 end
   end
-  for k, name in ipairs(names) do measure(self, name, hits[k], chances[k]) end
-  by_group(self, names, hits)
-  self.noun = "item"
   self.columns = two and { "id", "text", "image", "group", "score_c1_p1", "score_c1_p2",
                            "score_c2_p1", "score_c2_p2" } or
                  { "id", "right", "score_right", "score_wrong" }
@@ -98,5 +78,43 @@ return function(spec)
       end
     end
   end
+  return hits
+end
+
+local function score_kept(self, kept)
+  local rows = {}
+  for place, i in ipairs(kept) do rows[2 * place - 1], rows[2 * place] = 2 * i - 1, 2 * i end
+  self.text_embeds = self.text_embeds:select(rows)
+  score(self)
+end
+
+local task = evaluation.task { name = "compositional", kinds = { "pairs" }, partial = score_kept }
+
+-- The captions, two an item; and whether items have two pictures, as all or none must.
+local function captions_of(self)
+  local texts, two = {}, self.items[1] and self.items[1].pictures ~= nil
+  for i, item in ipairs(self.items) do
+    if (item.pictures ~= nil) ~= two then
+      util.fail("compositional: dataset %s: item '%s' has %s, and '%s' %s", self.dataset.name,
+                item.id, two and "one picture" or "two pictures", self.items[1].id,
+                two and "two" or "one")
+    end
+    texts[2 * i - 1], texts[2 * i] = item.captions[1], item.captions[2]
+  end
+  return texts, two
+end
+
+return function(spec)
+  local self = evaluation.begin(task, spec)
+  self.noun = "item"
+  local texts
+  texts, self.two = captions_of(self)
+  self.text_embeds = evaluation.texts(self, texts)
+  local hits = score(self)
+  self.text_embeds = nil
+  local names = self.two and { "text_score", "image_score", "group_score" } or { "accuracy" }
+  local chances = self.two and { 0.25, 0.25, 1 / 6 } or { 0.5 }
+  for k, name in ipairs(names) do measure(self, name, hits[k], chances[k]) end
+  by_group(self, names, hits)
   return evaluation.finish(self)
 end

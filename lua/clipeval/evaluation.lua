@@ -13,7 +13,8 @@ Result.__name = "result"
 -- ---- what is asked ----
 
 -- A task: {name =, kinds = what items may be, fields = what its table may hold beside model,
--- dataset, limit and seed, partial = what to do with the items that an interruption left}.
+-- dataset, limit and seed, partial = function(self, kept) that makes the predictions of the
+-- items that an interruption left; kept[i] is the number that items[i] had}.
 function evaluation.task(t)
   t.known = util.set { "model", "dataset", "limit", "seed", table.unpack(t.fields or {}) }
   t.takes = util.set(t.kinds)
@@ -65,7 +66,8 @@ function evaluation.begin(task, spec)
                  limit = whole(name, spec.limit or settings.limit, "limit", 1),
                  seed = whole(name, spec.seed or settings.seed or 0, "seed", 0),
                  metrics = {}, problems = {}, faults = {}, ties = 0, texts = 0,
-                 truncated_texts = 0, partial = task.partial }
+                 truncated_texts = 0, left_out = 0, partial = task.partial }
+  session.current = nil -- one that a script gave up
   self.items = choose_items(data, self.limit, self.seed)
   self.n = #self.items
   self.about = {
@@ -189,31 +191,8 @@ local function encode_new(self, memo, keys, pictures)
   core.interrupt()
 end
 
--- Normalised embeddings of the distinct pictures, and for each item its row (a list of rows
--- where an item has several pictures); false for an item that cannot be read or, after an
--- interruption, was not reached: self.faults[i] tells the first.
-function evaluation.pictures(self)
-  local memo = memo_of(self.model, "pictures " .. self.dataset.alpha)
-  local keys, pictures, wanted, place_of = {}, {}, {}, {}
-  for i, item in ipairs(self.items) do
-    local own = {}
-    for k, picture in ipairs(item.pictures or { item }) do
-      local key = key_of(self.dataset, item, picture, k)
-      own[k] = key
-      if not memo.row[key] and not place_of[key] then
-        keys[#keys + 1], pictures[#keys + 1] = key, self.dataset:picture(picture)
-        place_of[key] = true
-      end
-    end
-    wanted[i] = own
-  end
-  self.wanted = wanted
-  if #keys > 0 and not self.interrupted then encode_new(self, memo, keys, pictures) end
-  return evaluation.collect(self, memo)
-end
-
--- Second half of `pictures`: from what is remembered.
-function evaluation.collect(self, memo)
+-- The rows of what is wanted among what is remembered, see `pictures`.
+local function collect(self, memo)
   local rows, place_of, row_of = {}, {}, {}
   for i, item in ipairs(self.items) do
     local own = {}
@@ -239,16 +218,41 @@ function evaluation.collect(self, memo)
   return memo.embeds and gather(memo, rows), row_of
 end
 
--- After an interruption: only the items whose pictures are there stay.
-function evaluation.keep_done(self)
+-- Normalised embeddings of the distinct pictures, and for each item its row (a list of rows
+-- where an item has several pictures); false for an item that cannot be read or, after an
+-- interruption, was not reached: self.faults[i] tells the first.
+function evaluation.pictures(self)
   local memo = memo_of(self.model, "pictures " .. self.dataset.alpha)
-  local items = {}
+  local keys, pictures, wanted, place_of = {}, {}, {}, {}
   for i, item in ipairs(self.items) do
-    local done = true
-    for _, key in ipairs(self.wanted[i]) do done = done and memo.row[key] end
-    if done then items[#items + 1] = item end
+    local own = {}
+    for k, picture in ipairs(item.pictures or { item }) do
+      local key = key_of(self.dataset, item, picture, k)
+      own[k] = key
+      if not memo.row[key] and not place_of[key] then
+        keys[#keys + 1], pictures[#keys + 1] = key, self.dataset:picture(picture)
+        place_of[key] = true
+      end
+    end
+    wanted[i] = own
   end
-  self.items, self.n, self.interrupted = items, #items, true
+  self.wanted = wanted
+  if #keys > 0 and not self.interrupted then encode_new(self, memo, keys, pictures) end
+  return collect(self, memo)
+end
+
+-- Of the items with these numbers (all unless said) those that can be read: their rows, their
+-- numbers, and the place in both of each number.
+function evaluation.readable(self, row_of, numbers)
+  local rows, read, place_of = {}, {}, {}
+  for k = 1, numbers and #numbers or self.n do
+    local i = numbers and numbers[k] or k
+    if row_of[i] then
+      rows[#rows + 1], read[#read + 1] = row_of[i], i
+      place_of[i] = #rows
+    end
+  end
+  return rows, read, place_of
 end
 
 -- ---- figures ----
@@ -281,16 +285,29 @@ end
 -- classes.csv; either may be a list instead: self.rows, self.class_rows.
 function evaluation.finish(self)
   setmetatable(self, Result)
+  session.current = nil
   session.finished[#session.finished + 1] = self
   return self
 end
 
+-- Only the items whose pictures are there stay; returns their numbers.
+local function keep_done(self)
+  local memo = memo_of(self.model, "pictures " .. self.dataset.alpha)
+  local items, kept = {}, {}
+  for i, item in ipairs(self.items) do
+    local done = true
+    for _, key in ipairs(self.wanted and self.wanted[i] or {}) do done = done and memo.row[key] end
+    if done then items[#items + 1], kept[#kept + 1] = item, i end
+  end
+  self.items, self.n = items, #items
+  return kept
+end
+
 -- Without figures: what an interruption left.
 function evaluation.finish_partial(self)
-  local partial = self.partial
-  evaluation.keep_done(self)
-  self.metrics = nil
-  partial(self)
+  local kept = keep_done(self)
+  self.interrupted, self.metrics = true, nil
+  self.partial(self, kept)
   return self
 end
 
@@ -341,7 +358,7 @@ function Result:__tostring()
   if about.dataset.classes and #about.dataset.classes > 0 then
     asked[1] = util.count(#about.dataset.classes, "class", "classes")
   end
-  local width = 24
+  local width, unreadable = 24, #self.problems - self.left_out
   for _, m in ipairs(self.metrics) do width = math.max(width, #m.metric) end
   local lines = {
     ("%s (%s): %s%s; model %s%s"):format(about.dataset.name, about.dataset.split,
@@ -354,7 +371,10 @@ function Result:__tostring()
   for _, m in ipairs(self.metrics) do lines[#lines + 1] = metric_line(m, width) end
   lines[#lines + 1] = ("  %s, %s of %d cut, %s unreadable%s"):format(
     util.count(self.ties, "tie"), util.count(self.truncated_texts, "text"), self.texts,
-    util.count(#self.problems, "picture"), #self.problems > 0 and " (counted as misses)" or "")
+    util.count(unreadable, "picture"), unreadable > 0 and " (counted as misses)" or "")
+  if self.left_out > 0 then
+    lines[#lines] = ("%s, and %s to learn from (left out)"):format(lines[#lines], self.left_out)
+  end
   return table.concat(lines, "\n")
 end
 

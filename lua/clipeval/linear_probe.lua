@@ -32,10 +32,10 @@ local function embed(self, data, what, limit)
                                         limit = limit or math.maxinteger, seed = self.seed })
   check_classes(part.dataset, self.dataset)
   local embeds, row_of = evaluation.pictures(part)
-  local rows, labels = {}, {}
-  for i, item in ipairs(part.items) do
-    if row_of[i] then rows[#rows + 1], labels[#labels + 1] = row_of[i], item.label end
-  end
+  local rows, numbers = evaluation.readable(part, row_of)
+  local labels = {}
+  for k, i in ipairs(numbers) do labels[k] = part.items[i].label end
+  self.left_out = self.left_out + #part.problems
   for _, p in ipairs(part.problems) do
     self.problems[#self.problems + 1] = { id = what .. "/" .. p.id, problem = p.problem }
   end
@@ -93,13 +93,9 @@ return function(spec)
   local options
   train, labels, options = options_of(self, spec, train, labels)
   local embeds, row_of = evaluation.pictures(self)
-  local rows, at, targets = {}, {}, {}
-  for i, item in ipairs(self.items) do
-    if row_of[i] then
-      rows[#rows + 1] = row_of[i]
-      targets[#rows], at[i] = item.label, #rows
-    end
-  end
+  local rows, numbers, at = evaluation.readable(self, row_of)
+  local targets = {}
+  for k, i in ipairs(numbers) do targets[k] = self.items[i].label end
   if #rows == 0 then
     util.fail("linear_probe: no picture of %s can be read", self.dataset.name)
   end

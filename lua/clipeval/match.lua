@@ -4,7 +4,30 @@ local core = require "clipeval.core"
 local evaluation = require "clipeval.evaluation"
 local util = require "clipeval.util"
 
-local task = evaluation.task { name = "match", kinds = { "match" }, fields = { "threshold" } }
+local function score(self)
+  local embeds, row_of = evaluation.pictures(self)
+  local scores, texts = {}, self.text_embeds
+  for i = 1, self.n do
+    scores[i] = row_of[i] and
+                texts:slice(i, i):similarity(embeds:slice(row_of[i], row_of[i]))[1][1]
+  end
+  self.columns = { "id", "text", "match", "score" }
+  function self.each(row)
+    for i, item in ipairs(self.items) do
+      row(item.id, item.text, item.match, scores[i] or nil)
+    end
+  end
+  return scores
+end
+
+local function score_kept(self, kept)
+  self.text_embeds = self.text_embeds:select(kept)
+  score(self)
+end
+
+local task = evaluation.task {
+  name = "match", kinds = { "match" }, fields = { "threshold" }, partial = score_kept,
+}
 
 return function(spec)
   local self = evaluation.begin(task, spec)
@@ -14,13 +37,9 @@ return function(spec)
   end
   local texts, matches = {}, {}
   for i, item in ipairs(self.items) do texts[i], matches[i] = item.text, item.match end
-  local text_embeds = evaluation.texts(self, texts)
-  local embeds, row_of = evaluation.pictures(self)
-  local scores = {}
-  for i = 1, self.n do
-    scores[i] = row_of[i] and
-                text_embeds:slice(i, i):similarity(embeds:slice(row_of[i], row_of[i]))[1][1]
-  end
+  self.noun = "pair"
+  self.text_embeds = evaluation.texts(self, texts)
+  local scores = score(self)
   local roc = core.roc(scores, matches)
   local most = math.max(roc.positives, roc.negatives) / self.n
   evaluation.metric(self, "roc_auc", roc.auc, { chance = 0.5 })
@@ -32,12 +51,6 @@ return function(spec)
     evaluation.metric(self, "accuracy", share, { low = low, high = high, chance = most })
     evaluation.metric(self, "threshold", spec.threshold, { unit = "plain" })
   end
-  self.noun = "pair"
-  self.columns = { "id", "text", "match", "score" }
-  function self.each(row)
-    for i, item in ipairs(self.items) do
-      row(item.id, item.text, item.match, scores[i] or nil)
-    end
-  end
+  self.text_embeds = nil
   return evaluation.finish(self)
 end

@@ -5,11 +5,6 @@ local classifier = require "clipeval.classifier"
 local evaluation = require "clipeval.evaluation"
 local prompts = require "clipeval.prompts"
 
-local task = evaluation.task {
-  name = "multilabel", kinds = { "multilabel" }, required = { "prompts" },
-  fields = { "prompts", "classes" },
-}
-
 local function holds(list, class)
   for _, label in ipairs(list or {}) do
     if label == class then return true end
@@ -33,17 +28,32 @@ local function count_class(self, class, at)
   return count, read, n > 0 and count / n or 0
 end
 
+-- The scores of those pictures that can be read, and each one's line of them.
 local function score(self)
   local embeds, row_of = evaluation.pictures(self)
-  local rows, at = {}, {}
-  for i = 1, self.n do
-    if row_of[i] then
-      rows[#rows + 1] = row_of[i]
-      at[i] = #rows
+  local rows, _, at = evaluation.readable(self, row_of)
+  local scores = #rows > 0 and embeds:select(rows):similarity(self.classifier)
+  self.columns = { "id", "target", "prediction", "score" }
+  function self.each(row)
+    for i, item in ipairs(self.items) do
+      local names = {}
+      for k, label in ipairs(item.labels) do names[k] = self.classes[label] end
+      local best, value
+      if at[i] then
+        for c, x in ipairs(scores[at[i]]) do
+          if not value or x > value then best, value = c, x end
+        end
+      end
+      row(item.id, table.concat(names, "|"), best and self.classes[best], value)
     end
   end
-  return #rows > 0 and embeds:select(rows):similarity(self.classifier), at
+  return scores, at
 end
+
+local task = evaluation.task {
+  name = "multilabel", kinds = { "multilabel" }, required = { "prompts" },
+  fields = { "prompts", "classes" }, partial = score,
+}
 
 return function(spec)
   local self = evaluation.begin(task, spec)
@@ -70,20 +80,6 @@ return function(spec)
   for c, name in ipairs(self.classes) do
     self.class_rows[c] = table.pack(name, counts[c], ap[c], rates[c])
   end
-  self.columns = { "id", "target", "prediction", "score" }
-  function self.each(row)
-    for i, item in ipairs(self.items) do
-      local names = {}
-      for k, label in ipairs(item.labels) do names[k] = self.classes[label] end
-      local best, value
-      if at[i] then
-        local line = scores[at[i]]
-        for c, x in ipairs(line) do
-          if not value or x > value then best, value = c, x end
-        end
-      end
-      row(item.id, table.concat(names, "|"), best and self.classes[best], value)
-    end
-  end
+  self.classifier = nil
   return evaluation.finish(self)
 end

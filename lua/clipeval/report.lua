@@ -110,7 +110,7 @@ local function write_report(directory, results)
       if r.metrics then
         line("ties", r.ties, nil, nil, r.n)
         line("truncated_texts", r.truncated_texts, nil, nil, r.texts)
-        line("unreadable", #r.problems, nil, nil, r.n)
+        line("unreadable", #r.problems - r.left_out, nil, nil, r.n)
       end
     end
   end)
@@ -128,7 +128,9 @@ local function describe(r)
     dataset = r.about.dataset, prompts = r.about.prompts,
     train = r.about.train, validation = r.about.validation, probe = r.about.probe,
     limit = r.limit, seed = r.seed, n = r.n, metrics = metrics,
-    counts = { ties = r.ties, truncated_texts = r.truncated_texts, unreadable = #r.problems },
+    counts = { ties = r.ties, truncated_texts = r.truncated_texts,
+               unreadable = #r.problems - r.left_out,
+               left_out = r.left_out > 0 and r.left_out or nil },
   }
 end
 

@@ -7,10 +7,6 @@ local util = require "clipeval.util"
 
 local KS = { 1, 5, 10 }
 
-local task = evaluation.task {
-  name = "retrieval", kinds = { "retrieval" }, fields = { "ks", "prompt" },
-}
-
 local function choose_ks(given)
   if given == nil then return KS end
   if type(given) ~= "table" or util.length(given, "retrieval: ks") == 0 then
@@ -66,48 +62,65 @@ local function retrieve(embeds, images, text_embeds, image_of_text)
   return {}, { ranks = nothing, tied = nothing, best = nothing, best_scores = nothing }
 end
 
+-- A picture that stands for two items is two; one that cannot be read is a miss.
+local function rank(self)
+  local embeds, row_of = evaluation.pictures(self)
+  local images, item_of, at = evaluation.readable(self, row_of)
+  local image_of_text = {}
+  for t, i in ipairs(self.owner) do image_of_text[t] = at[i] or false end
+  local found, of_texts = retrieve(embeds, images, self.text_embeds, image_of_text)
+  local of_images = { ranks = {}, tied = {} }
+  for i = 1, self.n do
+    of_images.ranks[i] = at[i] and found.ranks[at[i]] or false
+    of_images.tied[i] = at[i] and found.tied[at[i]] or 0
+  end
+  self.columns = { "id", "caption", "rank_of_picture", "found_picture", "score",
+                   "rank_of_best_caption" }
+  function self.each(row)
+    for t, i in ipairs(self.owner) do
+      local best = of_texts.best[t]
+      row(self.items[i].id, self.asked[t], of_texts.ranks[t] or nil,
+          best and self.items[item_of[best]].id or nil, of_texts.best_scores[t] or nil,
+          of_images.ranks[i] or nil)
+    end
+  end
+  return of_images, of_texts
+end
+
+-- Among the pictures that were reached, and their captions.
+local function rank_kept(self, kept)
+  local place_of, rows, asked, owner = {}, {}, {}, {}
+  for place, i in ipairs(kept) do place_of[i] = place end
+  for t, i in ipairs(self.owner) do
+    if place_of[i] then
+      rows[#rows + 1], asked[#rows + 1], owner[#rows + 1] = t, self.asked[t], place_of[i]
+    end
+  end
+  self.asked, self.owner, self.text_embeds = asked, owner, self.text_embeds:select(rows)
+  rank(self)
+end
+
+local task = evaluation.task {
+  name = "retrieval", kinds = { "retrieval" }, fields = { "ks", "prompt" }, partial = rank_kept,
+}
+
 return function(spec)
   local self = evaluation.begin(task, spec)
   local ks = choose_ks(spec.ks)
   if spec.prompt ~= nil and (type(spec.prompt) ~= "string" or not spec.prompt:find("{c?}")) then
     util.fail("retrieval: prompt must be a text that holds {}")
   end
-  local texts, owner = captions_of(self, spec.prompt)
-  local text_embeds = evaluation.texts(self, texts)
-  local embeds, row_of = evaluation.pictures(self)
-  local images, image_of_text, at = {}, {}, {}
-  for i = 1, self.n do -- a picture that stands for two items is two
-    if row_of[i] then
-      images[#images + 1] = row_of[i]
-      at[i] = #images
-    end
-  end
-  for t, i in ipairs(owner) do image_of_text[t] = at[i] or false end
   self.noun = "picture"
-  local found, of_texts = retrieve(embeds, images, text_embeds, image_of_text)
-  local of_images = { ranks = {}, tied = {} } -- a picture that cannot be read is a miss
-  for i = 1, self.n do
-    of_images.ranks[i] = at[i] and found.ranks[at[i]] or false
-    of_images.tied[i] = at[i] and found.tied[at[i]] or 0
-  end
+  self.asked, self.owner = captions_of(self, spec.prompt)
+  self.text_embeds = evaluation.texts(self, self.asked)
+  local of_images, of_texts = rank(self)
+  self.text_embeds = nil
   measure(self, "image_retrieval", of_texts, ks,
           function(k) return math.min(1, k / self.n) end)
   measure(self, "text_retrieval", of_images, ks, function(k)
     local sum = 0
-    for _, item in ipairs(self.items) do sum = sum + chance(k, #item.captions, #texts) end
+    for _, item in ipairs(self.items) do sum = sum + chance(k, #item.captions, #self.asked) end
     return sum / self.n
   end)
-  self.columns = { "id", "caption", "rank_of_picture", "found_picture", "score",
-                   "rank_of_best_caption" }
-  local item_of = {}
-  for i, row in pairs(at) do item_of[row] = i end
-  function self.each(row)
-    for t, i in ipairs(owner) do
-      local best = of_texts.best[t]
-      row(self.items[i].id, texts[t], of_texts.ranks[t] or nil,
-          best and self.items[item_of[best]].id or nil, of_texts.best_scores[t] or nil,
-          of_images.ranks[i] or nil)
-    end
-  end
   return evaluation.finish(self)
 end

@@ -5,9 +5,9 @@ local answers = require "clipeval.answers"
 local core = require "clipeval.core"
 local evaluation = require "clipeval.evaluation"
 local questions = require "clipeval.questions"
+local session = require "clipeval.session"
 local util = require "clipeval.util"
 
-local TASK = evaluation.task { name = "vqa", kinds = { "vqa" }, fields = { "prompt", "choices" } }
 local MOST_COMMON = 1000 -- candidates where neither the script nor the items name any
 local TEXTS = 8192       -- distinct texts that are encoded and held at a time
 local BLOCK = 1024       -- pictures whose scores are held at a time
@@ -175,29 +175,90 @@ local function judge_group(self, group)
   end
 end
 
-local function finish_batch(self, batch)
-  local embeds = evaluation.texts(self, batch.list)
-  for _, group in ipairs(batch) do
-    score_group(self, group, candidate_rows(group, batch, embeds))
-    judge_group(self, group)
-    group.texts, group.choices = nil, nil
-  end
-  self.digest = core.sha256(self.digest .. table.concat(batch.list, "\n"))
-end
+-- ---- answers, some thousand texts at a time ----
 
-local function answer_all(self, groups)
+-- The groups that come next, rendered, and their texts' embeddings; nil after the last.
+local function next_batch(self)
   local batch = { list = {}, row_of = {} }
-  for _, group in ipairs(groups) do
+  while #batch.list < TEXTS and self.groups[self.next_group] do
+    local group = self.groups[self.next_group]
     render(self, group)
     collect(batch, group)
     batch[#batch + 1] = group
-    if #batch.list >= TEXTS then
-      finish_batch(self, batch)
-      batch = { list = {}, row_of = {} }
+    self.next_group = self.next_group + 1
+  end
+  if #batch == 0 then return nil end
+  batch.embeds = evaluation.texts(self, batch.list)
+  self.digest = core.sha256(self.digest .. table.concat(batch.list, "\n"))
+  return batch
+end
+
+local function answer(self, batch)
+  for _, group in ipairs(batch) do
+    score_group(self, group, candidate_rows(group, batch, batch.embeds))
+    judge_group(self, group)
+    group.texts, group.choices = nil, nil
+  end
+end
+
+local function tabulate(self)
+  self.columns = { "id", "question", "question_type", "answer_type", "answers", "prediction",
+                   "accuracy", "score", "tied", "candidates", "rule", "text" }
+  function self.each(row)
+    for i, item in ipairs(self.items) do
+      local found = self.found[i] or {}
+      if self.accuracy[i] then -- else an interruption came first
+        row(item.id, item.question, item.question_type, item.answer_type,
+            table.concat(item.answers, " | "), found.choice, self.accuracy[i], found.score,
+            found.tied, self.candidates[i], self.rule[i], found.text)
+      end
     end
   end
-  if #batch > 0 then finish_batch(self, batch) end
 end
+
+local function tell_prompts(self, digest)
+  self.about.prompts = { name = self.questions.name, version = self.questions.version,
+                         templates = self.questions:describe(), texts = self.texts,
+                         sha256 = digest }
+end
+
+-- The first texts are there before the pictures: an interruption amid these leaves answers.
+local function answer_all(self)
+  self.batch = next_batch(self)
+  self.pictures, self.row_of = evaluation.pictures(self)
+  session.current = self -- also where there are many texts, and it is these that take long
+  while self.batch do
+    answer(self, self.batch)
+    self.batch = next_batch(self)
+  end
+  self.pictures, self.groups = nil, nil
+  tell_prompts(self, self.digest)
+  tabulate(self)
+end
+
+-- After an interruption: the answers so far; amid the pictures, those to the first texts.
+local function answer_kept(self, kept)
+  if not self.row_of then
+    local place_of = {}
+    for place, i in ipairs(kept) do place_of[i] = place end
+    for _, group in ipairs(self.batch) do
+      local items = {}
+      for _, i in ipairs(group.items) do items[#items + 1] = place_of[i] end
+      group.items = items
+    end
+    self.pictures, self.row_of = evaluation.pictures(self)
+    answer(self, self.batch)
+  end
+  self.n = 0
+  for i in ipairs(self.items) do self.n = self.n + (self.accuracy[i] and 1 or 0) end
+  self.class_rows = nil
+  tell_prompts(self)
+  tabulate(self)
+end
+
+local task = evaluation.task {
+  name = "vqa", kinds = { "vqa" }, fields = { "prompt", "choices" }, partial = answer_kept,
+}
 
 -- ---- figures ----
 
@@ -294,36 +355,17 @@ local function measure(self)
   add_classes(self, "answer_type")
 end
 
-local function tabulate(self)
-  self.columns = { "id", "question", "question_type", "answer_type", "answers", "prediction",
-                   "accuracy", "score", "tied", "candidates", "rule", "text" }
-  function self.each(row)
-    for i, item in ipairs(self.items) do
-      local found = self.found[i] or {}
-      row(item.id, item.question, item.question_type, item.answer_type,
-          table.concat(item.answers, " | "), found.choice, self.accuracy[i], found.score,
-          found.tied, self.candidates[i], self.rule[i], found.text)
-    end
-  end
-end
-
 -- clip.vqa { model =, dataset =, prompt =, choices = }
 return function(spec)
-  local self = evaluation.begin(TASK, spec)
+  local self = evaluation.begin(task, spec)
   self.questions = questions(spec.prompt)
   local source, candidates_of = choose_source(self, check_choices(spec.choices))
-  local groups = group_items(self, candidates_of)
+  self.groups, self.next_group = group_items(self, candidates_of), 1
   self.found, self.accuracy, self.chance, self.ceiling = {}, {}, {}, {}
-  self.constant, self.rule, self.candidates, self.ties = {}, {}, {}, 0
+  self.constant, self.rule, self.candidates = {}, {}, {}
   self.digest, self.noun = "", "question"
-  self.pictures, self.row_of = evaluation.pictures(self)
-  answer_all(self, groups)
-  self.pictures = nil
   self.about.dataset.candidates = source
-  self.about.prompts = { name = self.questions.name, version = self.questions.version,
-                         templates = self.questions:describe(), texts = self.texts,
-                         sha256 = self.digest }
+  answer_all(self)
   measure(self)
-  tabulate(self)
   return evaluation.finish(self)
 end

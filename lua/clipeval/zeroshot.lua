@@ -44,7 +44,7 @@ end
 -- ---- scores ----
 
 local function score_block(self, embeds, rows, at)
-  local targets = table.move(self.targets, 1, 0, 1, {})
+  local targets = {}
   for k, i in ipairs(at) do targets[k] = self.targets[i] end
   local scores = embeds:select(rows):similarity(self.classifier)
   local ranks, best, value, tied = scores:ranks(targets)
