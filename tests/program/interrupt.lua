@@ -75,6 +75,54 @@ for _, row in ipairs(clip.csv(tap.directory() .. "/amid/report.csv")) do
 end
 tap.is(unfinished, 0, "amid an evaluation: no figure of what was not finished")
 
+-- every other task whose predictions need no more than pictures
+local TASKS = [[
+local clip = require "clipeval"
+local root, kinds, items = arg.data, { "disc", "ring", "square" }, {}
+local images = {}
+for i = 1, 60 do
+  images[i] = clip.image { width = 4, height = 4, pixels = string.char(4 * i, 99, 250 - 4 * i):rep(16) }
+end
+local make = {
+  retrieval = function() return { captions = { "a disc", "a ring" } } end,
+  multilabel = function(i) return { labels = { kinds[i % 3 + 1] } } end,
+  match = function(i) return { text = "text " .. i % 7, match = i % 2 == 0 } end,
+  compositional = function() return { caption = "a disc", negative_caption = "a ring" } end,
+  vqa = function(i)
+    return { question = "Is it round?", answers = { "yes" }, choices = { "yes", "no" } }
+  end,
+  ablate = function(i) return { label = kinds[i % 3 + 1] } end,
+}
+for i = 1, 60000 do
+  items[i] = make[arg.task](i)
+  items[i].id, items[i].image = ("%06d"):format(i), images[i % 60 + 1]
+end
+local needs = arg.task == "multilabel" or arg.task == "ablate"
+local spec = { model = clip.model(), prompts = needs and { "{}", "a {}" } or nil,
+               dataset = { name = "long", items = items, task = arg.task == "vqa" and "vqa" or nil } }
+]] .. READY .. "clip[arg.task](spec)"
+local TARGET = { retrieval = "rank_of_picture", multilabel = "prediction", match = "score",
+                 compositional = "score_right", vqa = "prediction", ablate = "prediction" }
+for _, task in ipairs { "retrieval", "multilabel", "match", "compositional", "vqa", "ablate" } do
+  local name = "amid " .. task .. ": "
+  code, stdout = signal("sleep 1.5; kill -INT $pid", TASKS, "-o", "task=" .. task, "--out", task)
+  tap.is(code, 130, name .. "exit code 130")
+  tap.has(stdout, "what was finished is in " .. task, name .. "says where it is")
+  local out = tap.directory() .. "/" .. task
+  local lines, columns = clip.csv(out .. "/predictions.csv") or { {} }, {}
+  for k, column in ipairs(lines[1]) do columns[column] = k end
+  local empty, target = 0, columns[TARGET[task]]
+  for i = 2, #lines do empty = empty + (lines[i][target] == "" and 1 or 0) end
+  local n = (#lines - 1) / (task == "retrieval" and 2 or 1)
+  tap.ok(n > 0 and n < 60000, name .. "the predictions so far", n .. " items")
+  tap.is(empty, 0, name .. "each is there")
+  local told = clip.json(tap.read(out .. "/run.json"))
+  tap.is(told.evaluations[1].finished, false, name .. "not finished")
+  tap.is(told.evaluations[1].n, math.tointeger(n), name .. "and how far it came")
+  tap.is(#clip.csv(out .. "/report.csv"), 1, name .. "no figure")
+  tap.is(tap.read(out .. "/problems.csv"), "id,problem\n", name .. "no problem")
+end
+
 -- while the run directory is written: report.write begins with os.setlocale
 local SLOW = [[
 local function wait(seconds)
