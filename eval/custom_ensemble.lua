@@ -1,5 +1,5 @@
 -- A prompt ensemble of one's own, with a function where words cannot say it.
--- clipeval run custom_ensemble.lua [--model M] [--limit N]
+-- clipeval run custom_ensemble.lua [--model M] [--data DIR] [--limit N]
 local clip = require "clipeval"
 
 local function a_or_an(noun)

@@ -1,5 +1,5 @@
 -- Your own pictures, sorted into one folder a class: the folders' names are the classes.
--- clipeval run folders.lua --data DIR [-o prompts=NAME]
+-- clipeval run folders.lua --data DIR [--model M] [-o prompts=NAME]
 local clip = require "clipeval"
 
 return clip.zeroshot {

@@ -1,5 +1,6 @@
 -- ImageNet: which of 1000 things is it? CLIP's 80 templates, as in its paper.
--- clipeval run imagenet.lua --data DIR [--model M] [-o dataset=imagenetv2] [-o prompts=imagenet_7]
+-- clipeval run imagenet.lua --data DIR [--model M]
+--   [-o dataset=imagenetv2] [-o split=train] [-o prompts=imagenet_7]
 local clip = require "clipeval"
 
 return clip.zeroshot {

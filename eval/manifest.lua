@@ -1,5 +1,6 @@
 -- Your own pictures, listed in a CSV file with the columns path and label.
--- clipeval run manifest.lua --data FILE.csv [-o path=COLUMN] [-o label=COLUMN] [-o delimiter=C]
+-- clipeval run manifest.lua --data FILE.csv [--model M]
+--   [-o path=COLUMN] [-o label=COLUMN] [-o delimiter=C] [-o prompts=NAME]
 local clip = require "clipeval"
 
 return clip.zeroshot {

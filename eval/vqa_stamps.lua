@@ -1,5 +1,5 @@
 -- Three questions about Tux Paint's stamps: an animal? what of four kinds? which animal?
--- clipeval run vqa_stamps.lua [--model M] [--data DIR]
+-- clipeval run vqa_stamps.lua [--model M] [--data DIR] [-o prompt=TEMPLATE]
 local clip = require "clipeval"
 
 local stamps = clip.dataset("tuxpaint_stamps", { root = arg.data })

@@ -269,22 +269,24 @@ local function describe_class(self, descriptions, class)
             util.count(#util.keys(descriptions), "other class", "other classes"))
 end
 
--- The texts that one template makes of a class; a function may give one text or a list.
-local function fill(self, template, class)
+-- The texts that template `number` makes of a class; a function may give one text or a list.
+local function fill(self, number, class)
+  local template = self.templates[number]
   if type(template) == "string" then
     return { (template:gsub(PLACE, function() return class end)) }
   end
   if type(template) == "table" then return describe_class(self, template, class) end
   local made = template(class)
-  if type(made) ~= "table" then made = { made } end
-  local count = util.length(made, ("prompts %s: of what a function gave for '%s', text"):format(
-                            self.name, class))
+  local list = type(made) == "table" and made or { made or false }
+  local count = util.length(list, ("prompts %s: of what template %d (a function) gave for '%s', " ..
+                                   "text"):format(self.name, number, class))
   for i = 1, count do
-    if type(made[i]) ~= "string" then
-      util.fail("prompts %s: a function gave a %s for '%s'", self.name, type(made[i]), class)
+    if type(list[i]) ~= "string" or list[i] == "" then
+      util.fail("prompts %s: template %d (a function) gave %s for '%s'", self.name, number,
+                list[i] == "" and "an empty text" or util.show(made and list[i]), class)
     end
   end
-  return made
+  return list
 end
 
 -- The texts for one class, template by template; and lists of them, one a template.
@@ -293,8 +295,8 @@ function Prompts:texts(class)
     util.fail("prompts:texts needs a class name, not %s", util.show(class))
   end
   local texts, parts = {}, {}
-  for i, template in ipairs(self.templates) do
-    parts[i] = fill(self, template, class)
+  for i = 1, #self.templates do
+    parts[i] = fill(self, i, class)
     table.move(parts[i], 1, #parts[i], #texts + 1, texts)
   end
   if #texts == 0 then util.fail("prompts %s: no text for '%s'", self.name, class) end
@@ -310,6 +312,22 @@ local function show(self, class, parts)
               ("%s: %s -> %s"):format(kind, class, parts[i][1] or "nothing")
   end
   return list
+end
+
+-- Descriptions of what is none of the classes: most likely names that are written otherwise.
+local function warn_of_strangers(self, classes)
+  local known = util.set(classes)
+  for _, template in ipairs(self.templates) do
+    local strange = {}
+    for _, class in ipairs(type(template) == "table" and util.keys(template) or {}) do
+      if not known[class] then strange[#strange + 1] = class end
+    end
+    if #strange > 0 then
+      util.warn("prompts %s: %s not evaluated: '%s'%s", self.name,
+                util.count(#strange, "class is described and", "classes are described and"),
+                strange[1], #strange > 1 and ", ..." or "")
+    end
+  end
 end
 
 local function weighs_alike(self)
@@ -355,6 +373,7 @@ function Prompts:render(classes)
     end
   end
   first[#classes + 1] = #texts + 1
+  warn_of_strangers(self, classes)
   return texts, first, { name = self.name, version = self.version, templates = shown,
                          weights = weights and self.weights or nil, texts = #texts,
                          sha256 = hash(texts, first, weights) }, weights, counts

@@ -284,9 +284,9 @@ local function add(texts, template, answer, question, captures, rule)
   if made == nil or made == false then return end
   if type(made) ~= "table" then made = { made } end
   for i = 1, util.length(made, ("questions: of what '%s' gave, text"):format(rule.name)) do
-    if type(made[i]) ~= "string" then
-      util.fail("questions: '%s' gave %s for '%s' and '%s'", rule.name, util.show(made[i]),
-                question, answer)
+    if type(made[i]) ~= "string" or made[i] == "" then
+      util.fail("questions: '%s' gave %s for '%s' and '%s'", rule.name,
+                made[i] == "" and "an empty text" or util.show(made[i]), question, answer)
     end
     texts[#texts + 1] = made[i]
   end

@@ -391,14 +391,15 @@ function clip.dataset(what, options) end
 -- ---------------------------------------------------------------------------- prompts
 
 ---A template is a text in which {} (or {c}) stands for the class name, or a function that
----makes one text, or a list of texts, of it; it is called once for each class.
+---makes one text, or a list of texts, of it (an empty list leaves the class out, an empty text
+---raises); it is called once for each class.
 ---@alias clip.Template string|fun(class: string): string|string[]
 
 ---A template, or one with its weight: { "a photo of a {}", weight = 2 }.
 ---@alias clip.WeightedTemplate clip.Template|{[1]: clip.Template, weight: number}
 
----`descriptions` holds texts for each class, which are put as they are: one for each class that
----is evaluated. `classes` are names to use in place of the dataset's, in its order (another
+---`descriptions` holds texts for each class, which are put as they are: each class that is
+---evaluated needs one, and others are told on stderr. `classes` are names to use in place of the dataset's, in its order (another
 ---language). A class's embedding is the weighted mean of its texts' normalised embeddings,
 ---normalised again; a text has the weight of its template, which is 1 unless said.
 ---@class clip.PromptsTable
@@ -575,7 +576,7 @@ function clip.match(evaluation) end
 ---Logistic regression on frozen, normalised embeddings. The strength with the highest accuracy
 ---on the validation pictures is learned anew on these and the training pictures together.
 ---Figures: `acc@1`, `mean_per_class_recall`, and the `strength`. Pictures of the training
----split that cannot be read are left out, and told as problems.
+---split that cannot be read are left out, told as problems, and counted in `left_out`.
 ---@param evaluation clip.LinearProbe
 ---@return clip.Result
 function clip.linear_probe(evaluation) end
@@ -603,7 +604,8 @@ function clip.ablate(evaluation) end
 ---The text of a candidate: {a} is the answer, {an} the answer with an article where it needs
 ---one ("an owl", "dogs"), {in} the answer as a place ("in the kitchen"), {number} a number as a
 ---word; {q} the question as it was asked, {1} the first capture of the rule's pattern, {an 1}
----that with an article. A function gives a text, a list of texts, or nil: no candidate.
+---that with an article. A function gives a text, a list of texts, or nil: no candidate. An
+---empty text raises.
 ---@alias clip.AnswerTemplate string|fun(answer: string, question: string, ...: string): string|string[]|nil
 
 ---@class clip.QuestionRule

@@ -36,8 +36,15 @@ tap.raises(function() clip.prompts {} end, "needs a list", "no templates")
 tap.raises(function() clip.prompts { 1 } end, "a string or a function", "a number is no template")
 tap.raises(function() clip.prompts { templates = { "{}" }, nmae = "x" } end, "nmae",
            "a misspelt field")
-tap.raises(function() clip.prompts { function() return 1 end }:texts "cat" end, "number",
-           "a function that gives no text")
+for told, gives in pairs { ["gave 1 for 'cat'"] = 1, ["gave an empty text for 'cat'"] = "",
+                           ["gave an empty text for"] = { "x", "" }, ["gave nil for 'cat'"] = false,
+                           ["gave true for 'cat'"] = true } do
+  local function given() return gives or nil end
+  tap.raises(function() clip.prompts { "{}", given }:texts "cat" end,
+             "prompts custom: template 2 (a function) " .. told, "a function that " .. told)
+end
+tap.is(texts(clip.prompts { "{}", function() return {} end }, "cat"), "cat",
+       "a function may leave a class out: an empty list")
 tap.raises(function() clip.prompts { "a {}", nil, "b {}" } end, "prompts custom: template 2 is nil",
            "a hole is a misspelt name")
 tap.raises(function() clip.prompts { name = "my", templates = { nil, "b {}" } } end,
@@ -96,6 +103,27 @@ tap.write("q/one.lua", 'return { templates = { "one {}" } }')
 local two = tap.write("q/two.lua",
                       'local beside = ...\nreturn { templates = beside "one.lua".templates }')
 tap.is(texts(clip.prompts(two), "x"), "one x", "a file may load another beside it")
+
+-- ---- descriptions of other classes ----
+
+tap.write("cupl.lua", ([[
+local clip = require "clipeval"
+local data = { name = "two", classes = { "disc", "ring" }, items = {
+  { id = "a", label = "disc", path = %q } } }
+return clip[arg.task] { model = clip.model(), dataset = data, prompts = "cupl.json" }
+]]):format(arg.source .. "/tests/golden/images/grey.png"))
+local function described(json, task)
+  tap.write("cupl.json", json)
+  return tap.clipeval("run", "cupl.lua", "--quiet", "-o", "task=" .. (task or "zeroshot"))
+end
+local code, _, told = described '{"disc": ["round"], "ring": ["a hole"]}'
+tap.is(code .. told, "0", "a description for each class: nothing to tell")
+code, _, told = described '{"disc": ["x"], "ring": ["y"], "zebra": ["z"], "Disk": ["z"]}'
+tap.is(code .. told, "0clipeval: prompts cupl: 2 classes are described and not evaluated: " ..
+       "'Disk', ...\n", "of what is no class: how many, and the first")
+code, _, told = described '{"disc": ["x"], "rings": ["y"]}'
+tap.is(code, 3, "a class without: exit code 3")
+tap.has(told, "prompts cupl: no description of the class 'ring' (like it: rings)", "a class without")
 
 -- ---- weights ----
 

@@ -1,7 +1,9 @@
 -- Every task but vqa against the same arithmetic in plain Lua, on the embedded model.
 package.path = arg.source .. "/tests/?.lua;" .. package.path
 local tap = require "tap"
+local twin = require "twin"
 local clip = require "clipeval"
+local dot, normalize = twin.dot, twin.normalize
 local golden = arg.source .. "/tests/golden/images/"
 local broken = golden .. "broken/empty.png"
 local folders = "folders:" .. arg.source .. "/tests/golden/zeroshot/folders"
@@ -10,17 +12,6 @@ local model = clip.model()
 
 -- ---- the naive twin ----
 
-local function normalize(v)
-  local sum, out = 0, {}
-  for _, x in ipairs(v) do sum = sum + x * x end
-  for i, x in ipairs(v) do out[i] = x / math.sqrt(sum) end
-  return out
-end
-local function dot(a, b)
-  local sum = 0
-  for i, x in ipairs(a) do sum = sum + x * b[i] end
-  return sum
-end
 local known = {}
 local function picture(path)
   known[path] = known[path] or normalize(model:encode_image(path)[1])
@@ -327,7 +318,11 @@ tap.near(dimmed["acc@1"], 31 / 32, 1e-12, "an unreadable picture is a miss")
 tap.is(dimmed.problems[1].id, "z", "and a problem")
 dim = made("dim", 60)
 dim.items[#dim.items + 1] = { id = "z", path = broken, label = 1 }
-tap.is(probe { train = dim }.problems[1].id, "train/z", "also of the training split")
+dimmed = probe { train = dim, validation = dim }
+tap.is(dimmed.problems[1].id .. " " .. dimmed.problems[2].id, "train/z validation/z",
+       "also of what it learns from")
+tap.is(dimmed["acc@1"] .. " " .. dimmed.left_out, "1.0 2", "which is no miss, but left out")
+tap.has(tostring(dimmed), "0 pictures unreadable, and 2 to learn from (left out)", "and told so")
 local other = made("other", 12)
 other.classes = { "green", "red", "blue" }
 tap.raises(function() probe { train = other } end, "class 1 of other is 'green', of test 'red'",

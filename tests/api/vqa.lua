@@ -156,6 +156,12 @@ tap.is(texts("Q?", { "a", "b" }, clip.questions(function(q, a) return a == "b" a
 tap.is(texts("Q?", { "cat" }, clip.questions(clip.prompts { "a {}", "the {}" })), "a cat/the cat",
        "prompts: each answer is a class")
 
+for _, gives in ipairs { "", { "x", "" } } do
+  tap.raises(function()
+    clip.questions(function() return gives end):texts("Q?", { "a" })
+  end, "gave an empty text for 'Q?' and 'a'", "an empty text")
+end
+
 for _, case in ipairs {
   { {}, "needs a list of rules", "no rules" },
   { 1, "needs a list", "a number" },

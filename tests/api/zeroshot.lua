@@ -1,7 +1,9 @@
 -- clip.zeroshot against the same arithmetic in plain Lua, on the embedded model.
 package.path = arg.source .. "/tests/?.lua;" .. package.path
 local tap = require "tap"
+local twin = require "twin"
 local clip = require "clipeval"
+local dot, normalize = twin.dot, twin.normalize
 local root = arg.source .. "/tests/golden/zeroshot/folders"
 
 local model = clip.model()
@@ -9,18 +11,7 @@ local templates = { "a photo of a {c}.", "{}" }
 local data = clip.dataset("folders:" .. root)
 local result = clip.zeroshot { model = model, dataset = data, prompts = templates }
 
--- the naive twin, in double precision
-local function normalize(v)
-  local sum, out = 0, {}
-  for _, x in ipairs(v) do sum = sum + x * x end
-  for i, x in ipairs(v) do out[i] = x / math.sqrt(sum) end
-  return out
-end
-local function dot(a, b)
-  local sum = 0
-  for i, x in ipairs(a) do sum = sum + x * b[i] end
-  return sum
-end
+-- the naive twin
 local classifier = {}
 for c, class in ipairs(data.classes) do
   local mean = {}
@@ -127,6 +118,9 @@ wrong({ metrics = { "acc@7" } }, "acc@7 of 6 classes", "more places than classes
 wrong({ classes = { "a" } }, "6 names", "too few class names")
 wrong({ limit = 0 }, "limit", "a limit of 0")
 wrong({ prompts = { function() return "\xff" end } }, "UTF-8", "a text that is not UTF-8")
+wrong({ prompts = { "{}", function() return "" end } }, "template 2 (a function) gave an empty text " ..
+      "for '" .. data.classes[1] .. "'", "an empty text")
+wrong({ prompts = { "{}", function() end } }, "template 2 (a function) gave nil", "no text")
 wrong({ metrics = { "acc@1", nil, "acc@2" } }, "zeroshot: metric 2 is nil", "a hole in metrics")
 wrong({ metrics = {} }, "metrics must be a list", "no metrics")
 wrong({ metrics = { print } }, "no metric a function", "a function is no metric")

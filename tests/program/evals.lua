@@ -245,11 +245,17 @@ for file in listing:gmatch("([^\n]+)\n") do
   tap.ok(tried[name], file .. ": is run by this test")
   local text = tap.read(arg.source .. "/eval/" .. file)
   local shows, how, next_line = text:match("^([^\n]*)\n([^\n]*)\n([^\n]*)")
+  local more, begins = text:match("^[^\n]*\n[^\n]*\n(%-%-   [^\n]*)\n([^\n]*)") -- a third line
+  if more then how, next_line = how .. more:gsub("^%-%-  ", ""), begins end
   tap.ok(shows:find("^%-%- %u.*[.?]$"), file .. ": opens with what it shows", shows)
   tap.ok(how:find("-- clipeval run " .. file, 1, true) == 1, file .. ": then how to run it", how)
   tap.is(next_line, 'local clip = require "clipeval"', file .. ": and begins")
   for option in how:gmatch("%-o (%w+)=") do
     tap.has(text, "arg." .. option, ("%s: -o %s is read"):format(file, option))
+  end
+  for option in text:gmatch("%f[%w]arg%.(%w+)") do
+    local named = (option == "model" or option == "data") and "--" .. option or "-o " .. option .. "="
+    tap.has(how, named, ("%s: %s is named"):format(file, named))
   end
   if how:find("--data", 1, true) then tap.has(text, "arg.data", file .. ": --data is read") end
 end
