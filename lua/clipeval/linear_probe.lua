@@ -75,62 +75,84 @@ local function options_of(self, spec, train, labels)
   return train, labels, options
 end
 
-return function(spec)
-  local self = evaluation.begin(task, spec)
-  if spec.strength ~= nil and not (type(spec.strength) == "number" and spec.strength > 0 and
-                                spec.strength < math.huge) then
+local function check_spec(spec)
+  local strength, limit = spec.strength, spec.train_limit
+  if strength ~= nil and not (type(strength) == "number" and strength > 0 and
+                              strength < math.huge) then
     util.fail("linear_probe: strength must be a number above 0")
   end
-  if spec.strength and spec.validation ~= nil then
+  if strength and spec.validation ~= nil then
     util.fail("linear_probe: with a strength given there is nothing to validate")
   end
-  if spec.train_limit ~= nil and (math.type(spec.train_limit) ~= "integer" or
-                                  spec.train_limit < 1) then
+  if limit ~= nil and (math.type(limit) ~= "integer" or limit < 1) then
     util.fail("linear_probe: train_limit must be an integer from 1")
   end
-  local train, labels = embed(self, spec.train, "train", spec.train_limit)
-  local trained = #labels
-  local options
-  train, labels, options = options_of(self, spec, train, labels)
+end
+
+-- ranks[i], predicted[i] and targets[i] of every item; false where it cannot be read.
+local function predict(self, train, labels, options)
   local embeds, row_of = evaluation.pictures(self)
   local rows, numbers, at = evaluation.readable(self, row_of)
-  local targets = {}
-  for k, i in ipairs(numbers) do targets[k] = self.items[i].label end
   if #rows == 0 then
     util.fail("linear_probe: no picture of %s can be read", self.dataset.name)
   end
+  local targets = {}
+  for k, i in ipairs(numbers) do targets[k] = self.items[i].label end
   local scores, about = core.probe(train, labels, embeds:select(rows), options)
-  local found, best, _, tied = scores:ranks(targets)
-  local ranks, all_targets, hits = {}, {}, 0
+  local ranks, best, _, tied = scores:ranks(targets)
+  self.ranks, self.predicted, self.targets = {}, {}, {}
   for i, item in ipairs(self.items) do
-    ranks[i] = at[i] and found[at[i]] or false
-    all_targets[i] = item.label
-    self.ties = self.ties + (at[i] and tied[at[i]] and 1 or 0)
-    hits = hits + (ranks[i] == 1 and 1 or 0)
+    local k = at[i]
+    self.ranks[i], self.predicted[i] = k and ranks[k] or false, k and best[k] or false
+    self.targets[i] = item.label
+    self.ties = self.ties + (k and tied[k] and 1 or 0)
   end
-  local classes = self.dataset.classes
-  local low, high = core.wilson(hits, self.n)
-  evaluation.metric(self, "acc@1", hits / self.n,
-                    { low = low, high = high, chance = 1 / #classes })
-  local class_hits, counts, recall = core.class_recall(ranks, all_targets, #classes)
-  low, high = core.bootstrap_mean_recall(ranks, all_targets, #classes, 1000, self.seed)
-  evaluation.metric(self, "mean_per_class_recall", recall,
-                    { low = low, high = high, chance = 1 / #classes })
-  evaluation.metric(self, "strength", about.strength, { unit = "plain", n = trained })
   self.about.probe = about
   if not about.converged then
     util.warn("linear_probe: stopped after %d iterations, before it converged", about.iterations)
   end
+end
+
+local function accuracy(self, k)
+  local hits = 0
+  for _, rank in ipairs(self.ranks) do hits = hits + (rank and rank <= k and 1 or 0) end
+  local low, high = core.wilson(hits, self.n)
+  evaluation.metric(self, "acc@" .. k, hits / self.n,
+                    { low = low, high = high, chance = k / #self.dataset.classes })
+end
+
+local function measure(self, trained)
+  local classes = self.dataset.classes
+  accuracy(self, 1)
+  if #classes > 5 then accuracy(self, 5) end
+  local hits, counts, recall = core.class_recall(self.ranks, self.targets, #classes)
+  local low, high = core.bootstrap_mean_recall(self.ranks, self.targets, #classes, 1000,
+                                               self.seed)
+  evaluation.metric(self, "mean_per_class_recall", recall,
+                    { low = low, high = high, chance = 1 / #classes })
+  evaluation.metric(self, "strength", self.about.probe.strength, { unit = "plain", n = trained })
   self.class_columns = { "class", "n", "hits", "recall" }
   self.class_rows = {}
   for c, name in ipairs(classes) do
-    self.class_rows[c] = table.pack(name, counts[c], class_hits[c],
-                                    counts[c] > 0 and class_hits[c] / counts[c] or nil)
+    self.class_rows[c] = table.pack(name, counts[c], hits[c],
+                                    counts[c] > 0 and hits[c] / counts[c] or nil)
   end
+end
+
+return function(spec)
+  local self = evaluation.begin(task, spec)
+  check_spec(spec)
+  local train, labels = embed(self, spec.train, "train", spec.train_limit)
+  local trained = #labels
+  local options
+  train, labels, options = options_of(self, spec, train, labels)
+  predict(self, train, labels, options)
+  measure(self, trained)
   self.columns = { "id", "target", "prediction", "rank" }
   function self.each(row)
+    local classes = self.dataset.classes
     for i, item in ipairs(self.items) do
-      row(item.id, classes[item.label], at[i] and classes[best[at[i]]] or nil, ranks[i] or nil)
+      row(item.id, classes[item.label], classes[self.predicted[i]], self.ranks[i] or nil)
     end
   end
   return evaluation.finish(self)

@@ -575,8 +575,9 @@ function clip.match(evaluation) end
 
 ---Logistic regression on frozen, normalised embeddings. The strength with the highest accuracy
 ---on the validation pictures is learned anew on these and the training pictures together.
----Figures: `acc@1`, `mean_per_class_recall`, and the `strength`. Pictures of the training
----split that cannot be read are left out, told as problems, and counted in `left_out`.
+---Figures: `acc@1`, `acc@5` (of more than five classes), `mean_per_class_recall`, and the
+---`strength`. Pictures of the training split that cannot be read are left out, told as problems,
+---and counted in `left_out`.
 ---@param evaluation clip.LinearProbe
 ---@return clip.Result
 function clip.linear_probe(evaluation) end

@@ -331,6 +331,11 @@ tap.raises(function() probe { strength = 1, validation = train } end, "nothing t
            "strength and validation")
 tap.raises(function() probe { strength = -1 } end, "above 0", "a negative strength")
 tap.raises(function() probe { train_limit = 0 } end, "train_limit must be", "no training pictures")
+local six, near = clip.linear_probe { model = model, dataset = data, train = data, strength = 10 }, 0
+for _, line in ipairs(six.predictions) do
+  near = near + ((line.rank or math.huge) <= 5 and 1 or 0) / #six.items
+end
+tap.near(six["acc@5"], near, 1e-12, "of six classes five are asked for as well")
 
 -- ---- ablate ----
 
