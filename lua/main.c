@@ -9,34 +9,57 @@
 #include <lua.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { RUN = 1, ENCODE = 2, LIST = 4, DOCTOR = 8, EVERY = 15 };
+enum {
+    RUN = 1,
+    ENCODE = 2,
+    LIST = 4,
+    DOCTOR = 8,
+    COMPARE = 16,
+    CACHE = 32,
+    REPORT = 64,
+    HISTORY = 128,
+    EVERY = 255
+};
 
 typedef struct verb {
     const char *name;
     unsigned bit;
-    const char *operand; /* NULL: takes none */
+    const char *operand; /* what is missing where there are fewer than `least` */
+    size_t least, most;  /* operands */
     const char *synopsis, *what;
 } verb;
 
 static const verb VERBS[] = {
-    {"run", RUN, "SCRIPT", "clipeval run SCRIPT [options]",
+    {"run", RUN, "SCRIPT", 1, 1, "clipeval run SCRIPT [options]",
      "evaluate: runs a Lua script and writes its report\n\n"
      "SCRIPT is a file, or the name of one in eval/ (see clipeval list evals)."},
-    {"encode", ENCODE, NULL, "clipeval encode --model M [options] -o FILE.safetensors",
+    {"encode", ENCODE, NULL, 0, 0,
+     "clipeval encode --model M [options] -o FILE.safetensors",
      "pictures and texts to embeddings\n\n"
      "LIST is a text file with one path or text a line; of a .jsonl file each line is a\n"
      "JSON string; - is standard input. A picture that cannot be read is a row of NaN."},
-    {"doctor", DOCTOR, "MODEL", "clipeval doctor MODEL [--json]",
+    {"doctor", DOCTOR, "MODEL", 1, 1, "clipeval doctor MODEL [--json]",
      "what was resolved, and what looks wrong\n\n"
      "Shows which file says what, looks at every value of the weights, and encodes a few\n"
      "built-in texts and pictures. Exit code 1: something looks wrong; 3: no such model."},
-    {"list", LIST, "WHAT", "clipeval list models|datasets|prompts|evals",
+    {"list", LIST, "WHAT", 1, 1, "clipeval list models|datasets|prompts|evals",
      "what is there, and models in the local cache"},
+    {"compare", COMPARE, "BASE NEW", 0, 2, "clipeval compare BASE NEW [options]",
+     "what got worse, and is it more than chance?\n\n"
+     "BASE and NEW are run directories, or their report.csv. Exit code 1: a regression."},
+    {"report", REPORT, "RUN", 1, SIZE_MAX, "clipeval report RUN... -o FILE.html",
+     "one page of figures, for reading and sending\n\n"
+     "The first of several runs is what the others are compared with."},
+    {"history", HISTORY, "DIR", 1, 1, "clipeval history DIR [--format table|csv]",
+     "the runs found below a directory"},
+    {"cache", CACHE, "WHAT", 1, 1, "clipeval cache stats|gc|verify",
+     "the embeddings that runs have kept"},
 };
 enum { VERB_COUNT = sizeof VERBS / sizeof *VERBS };
 
@@ -69,8 +92,8 @@ static const option OPTIONS[] = {
      "the run directory (default: runs/SCRIPT-MODEL-N); must not exist", 0, 0},
     {"limit", 0, RUN, INTEGER, "limit", "N", "a seeded random sample of N items", 1,
      1LL << 31},
-    {"seed", 0, RUN, INTEGER, "seed", "S", "of that sample and of intervals (default: 0)",
-     0, 1LL << 53},
+    {"seed", 0, RUN | COMPARE, INTEGER, "seed", "S",
+     "of that sample and of intervals (default: 0)", 0, 1LL << 53},
     {"images", 0, ENCODE, TEXT, "images", "LIST", "pictures to encode", 0, 0},
     {"texts", 0, ENCODE, TEXT, "texts", "LIST", "texts to encode", 0, 0},
     {"inputs", 0, ENCODE, FLAG, "inputs", NULL, "write pixel_values and input_ids as well",
@@ -79,8 +102,30 @@ static const option OPTIONS[] = {
      0, 0},
     {"alpha", 0, ENCODE, TEXT, "alpha", "A",
      "transparency: drop (default), or white (lay over white)", 0, 0},
+    {"cache", 0, RUN | CACHE, TEXT, "cache", "DIR",
+     "where embeddings are kept (default: $XDG_CACHE_HOME/clipeval)", 0, 0},
+    {"no-cache", 0, RUN, FLAG, "no_cache", NULL, "keep none, and use none", 0, 0},
+    {"cache-size", 0, RUN | CACHE, TEXT, "cache_size", "SIZE",
+     "what it may hold at most, such as 20GB; what was used last stays", 0, 0},
+    {"baseline", 0, RUN, TEXT, "baseline", "CSV",
+     "compare with it; exit code 1: a regression", 0, 0},
+    {"update-baseline", 0, RUN, FLAG, "update_baseline", NULL, "rewrite that file", 0, 0},
+    {"max-drop", 0, RUN | COMPARE, TEXT, "max_drop", "D",
+     "a regression is a drop by more, such as 0.5pp", 0, 0},
+    {"alpha", 0, RUN | COMPARE, TEXT, "significance", "P",
+     "a regression is a drop with a smaller adjusted p, such as 0.05", 0, 0},
+    {"resamples", 0, COMPARE, INTEGER, "resamples", "N",
+     "of the bootstrap and of permutations (default: 10000)", 1, 1LL << 24},
+    {"power", 0, COMPARE, TEXT, "power", "D",
+     "how many items it takes to see a drop of D, such as 0.5pp", 0, 0},
+    {"force", 0, COMPARE, FLAG, "force", NULL, "compare what is not comparable", 0, 0},
+    {"format", 0, COMPARE | HISTORY, TEXT, "format", "F",
+     "table (default), csv, json, markdown or junit; of a history table or csv", 0, 0},
+    {"output", 'o', REPORT | COMPARE | HISTORY, TEXT, "output", "FILE", "the file to write",
+     0, 0},
     {"output", 'o', ENCODE, TEXT, "output", "FILE", "the safetensors file to write", 0, 0},
-    {"json", 0, DOCTOR, FLAG, "json", NULL, "one JSON object instead of the screen", 0, 0},
+    {"json", 0, DOCTOR | CACHE, FLAG, "json", NULL, "one JSON object instead of the screen",
+     0, 0},
     {"threads", 0, RUN | ENCODE | DOCTOR, INTEGER, "threads", "T",
      "workers (default: all cores)", 1, 1024},
     {"precision", 0, RUN | ENCODE, TEXT, "precision", "P", "fp32 (default)", 0, 0},
@@ -183,7 +228,8 @@ typedef struct parser {
     char **argv; /* what is left, NULL-terminated */
     ce_setting *settings;
     size_t count;
-    const char *operand;
+    const char **operands;
+    size_t operand_count;
     bool help, only_operands;
 } parser;
 
@@ -289,16 +335,16 @@ static int parse(parser *p) {
             p->argv++;
         } else if (!p->only_operands && word[0] == '-' && word[1]) {
             code = parse_option(p);
-        } else if (p->operand || !p->verb->operand) {
+        } else if (p->operand_count == p->verb->most) {
             fprintf(stderr, "clipeval: %s: one argument too many: '%s'\n", p->verb->name,
                     word);
             code = CE_EXIT_USAGE;
         } else {
-            p->operand = word;
+            p->operands[p->operand_count++] = word;
             p->argv++;
         }
     }
-    if (code == CE_EXIT_DONE && !p->help && p->verb->operand && !p->operand)
+    if (code == CE_EXIT_DONE && !p->help && p->operand_count < p->verb->least)
         code = wrong(p, p->verb->operand, "is missing (see --help)");
     return code;
 }
@@ -313,7 +359,8 @@ static const verb *find_verb(const char *name) {
 static int run_verb(const verb *v, int argc, char **argv) {
     parser p = {.verb = v, .argv = argv};
     p.settings = calloc((size_t)argc + 1, sizeof *p.settings);
-    if (!p.settings) {
+    p.operands = calloc((size_t)argc + 1, sizeof *p.operands);
+    if (!p.settings || !p.operands) {
         fputs("clipeval: no memory\n", stderr);
         return CE_EXIT_FAULT;
     }
@@ -321,7 +368,9 @@ static int run_verb(const verb *v, int argc, char **argv) {
     if (code == CE_EXIT_DONE && p.help)
         code = print_help(v);
     else if (code == CE_EXIT_DONE)
-        code = ce_runtime_main(&(ce_command){v->name, p.operand, p.settings, p.count});
+        code = ce_runtime_main(
+            &(ce_command){v->name, p.operands, p.operand_count, p.settings, p.count});
+    free(p.operands);
     free(p.settings);
     return code;
 }

@@ -327,8 +327,10 @@ static void preload(lua_State *L) {
 
 static void push_arg(lua_State *L, const ce_command *command) {
     lua_newtable(L);
-    lua_pushstring(L, command->operand);
-    lua_rawseti(L, -2, 0);
+    for (size_t i = 0; i < command->operand_count; i++) {
+        lua_pushstring(L, command->operands[i]);
+        lua_rawseti(L, -2, (lua_Integer)i);
+    }
     for (size_t i = 0; i < command->count; i++) {
         const ce_setting *s = &command->settings[i];
         if (s->kind == CE_SETTING_FLAG)

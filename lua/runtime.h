@@ -32,8 +32,9 @@ typedef struct ce_setting { /* becomes arg.key */
 } ce_setting;
 
 typedef struct ce_command {
-    const char *verb;    /* a function of lua/clipeval/program.lua */
-    const char *operand; /* becomes arg[0]; NULL: none */
+    const char *verb;            /* a function of lua/clipeval/program.lua */
+    const char *const *operands; /* become arg[0], arg[1], ... */
+    size_t operand_count;
     const ce_setting *settings;
     size_t count;
 } ce_command;

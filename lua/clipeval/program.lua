@@ -159,6 +159,24 @@ function program.doctor()
   return require "clipeval.doctor"(arg)
 end
 
+-- ---- compare, report, history, cache ----
+
+function program.compare()
+  return require "clipeval.compare"(arg)
+end
+
+function program.report()
+  return require "clipeval.html"(arg)
+end
+
+function program.history()
+  return require "clipeval.history"(arg)
+end
+
+function program.cache()
+  return require "clipeval.cache"(arg)
+end
+
 -- ---- list ----
 
 local function read(path)
