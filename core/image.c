@@ -134,11 +134,18 @@ int ce_image_decode(ce_image *out, const void *data, size_t size, const char *na
     return rc;
 }
 
+int ce_image_read(void **data, size_t *size, const char *path, ce_error *err) {
+    char *bytes = NULL;
+    int rc = ce_file_read(&bytes, size, path, MAX_FILE, err);
+    *data = bytes;
+    return rc;
+}
+
 int ce_image_load(ce_image *out, const char *path, ce_alpha alpha, ce_error *err) {
     *out = (ce_image){0};
-    char *data = NULL;
+    void *data;
     size_t size = 0;
-    int rc = ce_file_read(&data, &size, path, MAX_FILE, err);
+    int rc = ce_image_read(&data, &size, path, err);
     if (rc == 0)
         rc = ce_image_decode(out, data, size, path, alpha, err);
     free(data);
@@ -150,14 +157,17 @@ void ce_image_part_name(char *out, size_t room, const char *path, uint64_t offse
     snprintf(out, room, "%s (%ju bytes at %ju)", path, (uintmax_t)size, (uintmax_t)offset);
 }
 
-/* malloc'd. What does not lie in the file is refused before memory is taken for it. */
-static int read_part(char **data, const char *path, uint64_t offset, uint64_t size,
-                     const char *name, ce_error *err) {
+/* What does not lie in the file is refused before memory is taken for it. */
+int ce_image_read_part(void **data, const char *path, uint64_t offset, uint64_t size,
+                       ce_error *err) {
+    char name[sizeof err->message];
     int fd;
     uint64_t end;
+    *data = NULL;
     int rc = ce_file_open(&fd, &end, path, err);
     if (rc < 0)
         return rc;
+    ce_image_part_name(name, sizeof name, path, offset, size);
     if (size > end || offset > end - size)
         rc = ce_fail(err, CE_EFORMAT, "%s: the file ends at %ju", name, (uintmax_t)end);
     else if (size > MAX_FILE)
@@ -172,10 +182,11 @@ static int read_part(char **data, const char *path, uint64_t offset, uint64_t si
 
 int ce_image_load_part(ce_image *out, const char *path, uint64_t offset, uint64_t size,
                        ce_alpha alpha, ce_error *err) {
-    char name[sizeof err->message], *data = NULL;
+    char name[sizeof err->message];
+    void *data;
     *out = (ce_image){0};
+    int rc = ce_image_read_part(&data, path, offset, size, err);
     ce_image_part_name(name, sizeof name, path, offset, size);
-    int rc = read_part(&data, path, offset, size, name, err);
     if (rc == 0)
         rc = ce_image_decode(out, data, (size_t)size, name, alpha, err);
     free(data);

@@ -46,6 +46,11 @@ int ce_image_load(ce_image *out, const char *path, ce_alpha alpha, ce_error *err
 int ce_image_load_part(ce_image *out, const char *path, uint64_t offset, uint64_t size,
                        ce_alpha alpha, ce_error *err);
 
+/* The first half of these two: the encoded bytes, malloc'd, for ce_image_decode. */
+int ce_image_read(void **data, size_t *size, const char *path, ce_error *err);
+int ce_image_read_part(void **data, const char *path, uint64_t offset, uint64_t size,
+                       ce_error *err);
+
 /* "PATH (SIZE bytes at OFFSET)", cut to `room`. */
 void ce_image_part_name(char *out, size_t room, const char *path, uint64_t offset,
                         uint64_t size);

@@ -342,6 +342,10 @@ const ce_tokenizer *ce_model_tokenizer(const ce_model *m) {
     return m->tokenizer;
 }
 
+const ce_config *ce_model_get_config(const ce_model *m) {
+    return &m->config;
+}
+
 const ce_notes *ce_model_notes(const ce_model *m) {
     return &m->notes;
 }
@@ -360,6 +364,20 @@ int ce_model_survey(ce_model *m, ce_error *err) {
 int ce_model_sha256(ce_model *m, const char **out, ce_error *err) {
     int result = m->sha256[0] ? CE_OK : ce_weights_sha256(m->weights, m->sha256, err);
     *out = m->sha256;
+    return result;
+}
+
+int ce_model_known_sha256(ce_model *m, ce_cache *cache, const char **out, ce_error *err) {
+    if (m->sha256[0] || !cache)
+        return ce_model_sha256(m, out, err);
+    ce_stamp stamp = ce_weights_stamp(m->weights);
+    *out = m->sha256;
+    if (ce_cache_find_weights(cache, &stamp, m->sha256))
+        return ce_weights_check_unchanged(m->weights, err);
+    m->sha256[0] = '\0';
+    int result = ce_model_sha256(m, out, err);
+    if (result == CE_OK)
+        ce_cache_put_weights(cache, &stamp, m->sha256);
     return result;
 }
 

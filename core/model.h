@@ -13,6 +13,7 @@
 #ifndef CE_MODEL_H
 #define CE_MODEL_H
 
+#include "cache.h"
 #include "error.h"
 #include "notes.h"
 #include "preprocess.h"
@@ -69,6 +70,7 @@ int ce_model_open(ce_model **out, const char *path, const ce_model_options *opti
 void ce_model_free(ce_model *model);
 const ce_model_info *ce_model_get_info(const ce_model *model);
 const ce_tokenizer *ce_model_tokenizer(const ce_model *model);
+const struct ce_config *ce_model_get_config(const ce_model *model); /* config.h */
 
 /* What misleads about this checkpoint, found when it was opened. */
 const ce_notes *ce_model_notes(const ce_model *model);
@@ -79,6 +81,10 @@ int ce_model_survey(ce_model *model, ce_error *err);
 
 /* SHA-256 of the weights file, hex; computed at the first call, then kept. */
 int ce_model_sha256(ce_model *model, const char **out, ce_error *err);
+
+/* The same, looked up first where the files are still what they were, and kept. */
+int ce_model_known_sha256(ce_model *model, ce_cache *cache, const char **out,
+                          ce_error *err);
 
 /* Scratch for one tower, which is loaded at the first call for it. CE_EFORMAT: its weights
  * hold NaN or infinity (named). */

@@ -9,6 +9,7 @@
 #ifndef CE_PIPELINE_H
 #define CE_PIPELINE_H
 
+#include "cache.h"
 #include "image.h"
 #include "model.h"
 
@@ -37,12 +38,15 @@ typedef struct ce_text {
 typedef struct ce_item_status {
     bool done;      /* false: not reached (cancelled) */
     bool truncated; /* texts: cut to the context length */
+    bool found;     /* its row was in the cache */
     char *problem;  /* NULL, or one malloc'd line: it could not be read, or its embedding
                        overflows; its row is NaN */
 } ce_item_status;
 
 typedef struct ce_pipeline_options {
     int threads;               /* workers; 0: one for each core this process may use */
+    ce_cache *cache;           /* NULL: none. Rows that are there are not computed, others
+                                  are kept as they come. Not used where `pixels` are wanted */
     const atomic_bool *cancel; /* NULL, or a flag polled between items */
     void (*progress)(void *context, size_t done, size_t total); /* calling thread only;
                                    called about ten times a second, and once at the end */

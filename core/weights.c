@@ -236,6 +236,20 @@ int ce_weights_sha256(const ce_weights *w, char out[65], ce_error *err) {
     return result < 0 ? result : ce_weights_check_unchanged(w, err);
 }
 
+ce_stamp ce_weights_stamp(const ce_weights *w) {
+    ce_stamp all = {.is_settled = true};
+    for (size_t i = 0; i < w->file_count; i++) {
+        const ce_weights_file *f = &w->files[i];
+        ce_stamp one = ce_stamp_of(&f->st, 0, 0);
+        ce_digest name = ce_digest_of(file_name(f), strlen(file_name(f)));
+        one.place = ce_digest_join("weights", &one.place, &name);
+        all.place = ce_digest_join("weights", &all.place, &one.place);
+        all.state = ce_digest_join("weights", &all.state, &one.state);
+        all.is_settled = all.is_settled && one.is_settled;
+    }
+    return all;
+}
+
 void ce_weights_shapes_only(ce_weights *w, bool on) {
     w->shapes_only = on;
 }

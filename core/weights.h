@@ -23,6 +23,7 @@
 #ifndef CE_WEIGHTS_H
 #define CE_WEIGHTS_H
 
+#include "cache.h"
 #include "error.h"
 #include "kernels.h"
 
@@ -75,6 +76,10 @@ int ce_weights_check_unchanged(const ce_weights *w, ce_error *err);
  * index: of what sha256sum prints for the index and its shards, "HEX  NAME\n" for each,
  * plain names, sorted by bytes. */
 int ce_weights_sha256(const ce_weights *w, char out[65], ce_error *err);
+
+/* The files that hash covers, as they were opened: which, and when they were last changed.
+ */
+ce_stamp ce_weights_stamp(const ce_weights *w);
 
 /* NULL where there is none. */
 ce_tensor *ce_weights_find(const ce_weights *w, const char *name);

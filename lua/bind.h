@@ -56,6 +56,7 @@ void ce_lua_allocated(lua_State *L, size_t bytes);
 ce_matrix *ce_lua_new_shape(lua_State *L, size_t rows, size_t cols); /* zeros, pushed */
 ce_matrix *ce_lua_check_matrix(lua_State *L, int arg);
 ce_image *ce_lua_test_image(lua_State *L, int index); /* NULL: something else */
+ce_cache *ce_lua_test_cache(lua_State *L, int index); /* NULL: something else, or closed */
 /* The picture that the table at `index` says: {path =, offset =, size =}, an encoded one
  * that lies inside a file (without offset and size, the file), or raw pixels. Borrowed from
  * the string that is pushed; its alpha is left alone. */
@@ -103,5 +104,6 @@ int luaopen_clipeval_text(lua_State *L);
 int luaopen_clipeval_files(lua_State *L);
 int luaopen_clipeval_annotations(lua_State *L);
 int luaopen_clipeval_output(lua_State *L);
+int luaopen_clipeval_cache(lua_State *L);
 
 #endif

@@ -66,10 +66,12 @@ static int model_survey(lua_State *L) {
     return 1;
 }
 
+/* model:sha256([cache]): which knows it where the files are what they were */
 static int model_sha256(lua_State *L) {
     ce_error err;
     const char *hash;
-    if (ce_model_sha256(check_model(L, 1), &hash, &err) < 0)
+    ce_cache *cache = ce_lua_test_cache(L, 2);
+    if (ce_model_known_sha256(check_model(L, 1), cache, &hash, &err) < 0)
         return ce_lua_raise(L, &err);
     lua_pushstring(L, hash);
     return 1;
@@ -143,6 +145,9 @@ static ce_pipeline_options pipeline_options(lua_State *L, size_t n) {
     lua_Integer threads = integer_option(L, "threads", o.threads);
     luaL_argcheck(L, threads >= 0 && threads <= 4096, 3, "threads must be 0 to 4096");
     o.threads = (int)threads;
+    ce_lua_field(L, 3, "cache");
+    o.cache = ce_lua_test_cache(L, -1);
+    lua_pop(L, 1);
     if (ce_lua_field(L, 3, "progress") == LUA_TSTRING) {
         lua_Integer base = integer_option(L, "progress_base", 0);
         lua_Integer total = integer_option(L, "progress_total", (lua_Integer)n);
@@ -191,11 +196,19 @@ static void push_flags(lua_State *L, const batch *b, size_t offset) {
     }
 }
 
+/* How many rows were in the cache. */
+static void push_found(lua_State *L, const batch *b) {
+    lua_Integer n = 0;
+    for (size_t i = 0; i < b->n; i++)
+        n += b->status[i].found;
+    lua_pushinteger(L, n);
+}
+
 /* A misspelt option would silently change what is measured. */
 static void check_options(lua_State *L) {
-    static const char *const known[] = {"threads",       "alpha",         "pixels",
-                                        "ids",           "partial",       "progress",
-                                        "progress_base", "progress_total"};
+    static const char *const known[] = {"threads",       "alpha",          "pixels",
+                                        "ids",           "partial",        "progress",
+                                        "progress_base", "progress_total", "cache"};
     for (lua_pushnil(L); lua_next(L, 3); lua_pop(L, 1)) {
         const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : NULL;
         bool found = false;
@@ -263,7 +276,8 @@ static bool is_single_picture(lua_State *L, int index) {
     return is_picture;
 }
 
-/* model:encode_image(picture | list[, options]) -> embeddings, problems, pixels, done */
+/* model:encode_image(picture | list[, options]) -> embeddings, problems, pixels, done,
+ * how many were in the cache */
 static int model_encode_image(lua_State *L) {
     ce_error err;
     const ce_model_info info = *ce_model_get_info(check_model(L, 1));
@@ -299,7 +313,8 @@ static int model_encode_image(lua_State *L) {
         push_flags(L, b, offsetof(ce_item_status, done));
     else
         lua_pushnil(L);
-    return 4;
+    push_found(L, b);
+    return 5;
 }
 
 /* n * context ids as the bytes of little-endian int64 */
@@ -312,7 +327,8 @@ static void push_ids(lua_State *L, const int32_t *ids, size_t n) {
     luaL_pushresultsize(&buffer, n * 8);
 }
 
-/* model:encode_text(text | list[, options]) -> embeddings, problems, truncated, ids */
+/* model:encode_text(text | list[, options]) -> embeddings, problems, truncated, ids, how
+ * many were in the cache */
 static int model_encode_text(lua_State *L) {
     ce_error err;
     const ce_model_info info = *ce_model_get_info(check_model(L, 1));
@@ -342,7 +358,8 @@ static int model_encode_text(lua_State *L) {
         push_ids(L, ids, id_count);
     else
         lua_pushnil(L);
-    return 4;
+    push_found(L, b);
+    return 5;
 }
 
 /* ---- what was resolved ---- */

@@ -302,6 +302,7 @@ static int open_core(lua_State *L) {
     luaopen_clipeval_files(L);
     luaopen_clipeval_annotations(L);
     luaopen_clipeval_output(L);
+    luaopen_clipeval_cache(L);
     lua_pushcfunction(L, about);
     lua_setfield(L, -2, "about");
     lua_pushcfunction(L, interrupt);

@@ -106,11 +106,13 @@ end
 
 -- ---- the program ----
 
--- Runs a shell command line in the scratch directory: its exit code, stdout and stderr.
+-- Runs a shell command line in the scratch directory: its exit code, stdout and stderr. What
+-- it caches stays there, too.
 function tap.shell(line)
   local out, err = tap.directory() .. "/.stdout", tap.directory() .. "/.stderr"
-  local _, how, code = os.execute(("cd %s && { %s\n} >%s 2>%s"):format(tap.quote(scratch), line,
-                                  tap.quote(out), tap.quote(err)))
+  local _, how, code = os.execute(("cd %s && export XDG_CACHE_HOME=$PWD/.cache && { %s\n} >%s 2>%s")
+                                  :format(tap.quote(scratch), line, tap.quote(out),
+                                          tap.quote(err)))
   return how == "signal" and 128 + code or code, tap.read(out), tap.read(err)
 end
 

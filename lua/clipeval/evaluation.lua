@@ -3,6 +3,7 @@
 local core = require "clipeval.core"
 local dataset = require "clipeval.dataset"
 local session = require "clipeval.session"
+local store = require "clipeval.store"
 local util = require "clipeval.util"
 
 local evaluation = {}
@@ -66,12 +67,14 @@ function evaluation.begin(task, spec)
                  limit = whole(name, spec.limit or settings.limit, "limit", 1),
                  seed = whole(name, spec.seed or settings.seed or 0, "seed", 0),
                  metrics = {}, problems = {}, faults = {}, ties = 0, texts = 0,
-                 truncated_texts = 0, left_out = 0, partial = task.partial }
+                 truncated_texts = 0, left_out = 0, partial = task.partial,
+                 cache = { pictures_found = 0, pictures_computed = 0, texts_found = 0,
+                           texts_computed = 0 } }
   session.current = nil -- one that a script gave up
   self.items = choose_items(data, self.limit, self.seed)
   self.n = #self.items
   self.about = {
-    model = util.copy(self.model.info, { sha256 = self.model:sha256(),
+    model = util.copy(self.model.info, { sha256 = self.model:sha256(store.open()),
                                          notes = self.model.notes }),
     dataset = { name = data.name, version = data.version, split = data.split,
                 root = data.root or "", alpha = data.alpha, items = #data.items,
@@ -114,6 +117,13 @@ local function gather(memo, rows)
   return whole_memo and memo.embeds or memo.embeds:select(rows)
 end
 
+-- For run.json: how many of `n` pictures or texts were in the cache.
+local function count_found(self, kind, n, found)
+  local cache = self.cache
+  cache[kind .. "_found"] = cache[kind .. "_found"] + found
+  cache[kind .. "_computed"] = cache[kind .. "_computed"] + n - found
+end
+
 local MOST_TEXTS = 1 << 17 -- that are remembered: millions are asked about in VQA
 
 -- Normalised embeddings [#texts, d]; a text that is not UTF-8 raises.
@@ -129,7 +139,9 @@ function evaluation.texts(self, texts)
     end
   end
   if #new > 0 then
-    local embeds, problems, truncated = self.model:encode_text(new, { progress = "texts" })
+    local embeds, problems, truncated, _, found = self.model:encode_text(new, {
+      progress = "texts", cache = store.open() })
+    count_found(self, "texts", #new, found)
     for i, fault in pairs(problems or {}) do
       util.fail("%s: the text '%s': %s", self.name, util.utf8(new[i]), fault)
     end
@@ -178,8 +190,9 @@ local function warn_of_problems(self)
 end
 
 local function encode_new(self, memo, keys, pictures)
-  local embeds, problems, _, done = self.model:encode_image(pictures, {
-    alpha = self.dataset.alpha, progress = "pictures", partial = true })
+  local embeds, problems, _, done, found = self.model:encode_image(pictures, {
+    alpha = self.dataset.alpha, progress = "pictures", partial = true, cache = store.open() })
+  count_found(self, "pictures", #keys, found)
   remember(memo, keys, embeds, problems)
   if not done then return end
   if self.partial then -- interrupted: what is done is kept, see program.salvage

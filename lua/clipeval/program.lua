@@ -83,6 +83,7 @@ local function warn_of_unread(read)
   local ours = util.set { "0", "out", "limit", "seed", "threads", "precision", "quiet" }
   local words = util.set { "model", "data", "arch", "activation" }
   for key in pairs(session.taken) do ours[key] = true end
+  for _, key in ipairs { "cache", "no_cache", "cache_size" } do ours[key] = true end
   local unread = {}
   for _, key in ipairs(util.keys(session.options)) do
     if not ours[key] and not read[key] then
@@ -97,6 +98,7 @@ end
 -- The run directory, or nil and a message. A signal waits: half a run is none.
 local function write(results, interrupted)
   core.hold_signals()
+  require "clipeval.store".close()
   session.finished, session.current = {}, nil -- where this fails, nothing is left to salvage
   return require "clipeval.report".write(results, interrupted)
 end
@@ -108,6 +110,8 @@ function program.run()
     local ok, fault = require "clipeval.report".check_out(arg.out)
     if not ok then util.quit(2, "run: --out %s", fault) end
   end
+  local place, wrong = require "clipeval.store".place(arg)
+  if place == false then util.quit(2, "run: %s", wrong) end
   local chunk, fault = loadfile(path, "t")
   if not chunk then
     util.quit(3, "%s", fault:find(util.basename(path), 1, true) and fault or path .. ": " .. fault)

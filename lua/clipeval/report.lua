@@ -127,7 +127,7 @@ local function describe(r)
     model = util.copy(r.about.model, { precision = PRECISION }),
     dataset = r.about.dataset, prompts = r.about.prompts,
     train = r.about.train, validation = r.about.validation, probe = r.about.probe,
-    limit = r.limit, seed = r.seed, n = r.n, metrics = metrics,
+    limit = r.limit, seed = r.seed, n = r.n, metrics = metrics, cache = r.cache,
     counts = { ties = r.ties, truncated_texts = r.truncated_texts,
                unreadable = #r.problems - r.left_out,
                left_out = r.left_out > 0 and r.left_out or nil },
