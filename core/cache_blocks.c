@@ -187,27 +187,25 @@ int64_t ce_cache_bytes(ce_cache *c) {
     return pages < 0 || unused < 0 ? -1 : (pages - unused) * (int64_t)c->page;
 }
 
-/* Up to 8 blocks; `*count` is how many went. */
-static int evict_some(ce_cache *c, int64_t before, size_t *count) {
-    int64_t ids[8];
+/* The block that was used longest ago, if that was before `before`; `*count` is 1 or 0. */
+static int evict_one(ce_cache *c, int64_t before, size_t *count) {
+    ce_block b = {0};
     *count = 0;
     sqlite3_stmt *s = ce_cache_statement(c, CE_SQL_OLDEST);
     if (!s)
         return sqlite3_errcode(c->db);
     sqlite3_bind_int64(s, 1, before);
-    int rc;
-    while ((rc = sqlite3_step(s)) == SQLITE_ROW && *count < 8)
-        ids[(*count)++] = sqlite3_column_int64(s, 0);
+    int rc = sqlite3_step(s);
+    int64_t id = rc == SQLITE_ROW ? sqlite3_column_int64(s, 0) : 0;
     sqlite3_reset(s);
-    rc = rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
-    for (size_t i = 0; i < *count && rc == SQLITE_OK; i++) {
-        ce_block b;
-        rc = ce_cache_read_block(c, ids[i], &b);
-        bool is_whole = rc == SQLITE_OK;
-        if (is_whole || rc == SQLITE_MISMATCH || rc == SQLITE_NOTFOUND)
-            rc = ce_cache_drop_block(c, ids[i], is_whole ? &b : NULL);
-        free(b.bytes);
-    }
+    if (rc != SQLITE_ROW)
+        return rc == SQLITE_DONE ? SQLITE_OK : rc;
+    rc = ce_cache_read_block(c, id, &b);
+    bool is_whole = rc == SQLITE_OK;
+    if (is_whole || rc == SQLITE_MISMATCH || rc == SQLITE_NOTFOUND)
+        rc = ce_cache_drop_block(c, id, is_whole ? &b : NULL);
+    free(b.bytes);
+    *count = rc == SQLITE_OK;
     return rc;
 }
 
@@ -218,7 +216,7 @@ int ce_cache_evict(ce_cache *c, uint64_t target, int64_t before, size_t *dropped
             break;
         rc = ce_cache_run(c, CE_SQL_BEGIN_WRITE);
         if (rc == SQLITE_OK)
-            rc = evict_some(c, before, &count);
+            rc = evict_one(c, before, &count);
         if (rc == SQLITE_OK)
             rc = ce_cache_run(c, CE_SQL_COMMIT);
         *dropped += rc == SQLITE_OK ? count : 0;

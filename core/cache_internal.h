@@ -73,6 +73,7 @@ struct ce_cache {
     sqlite3 *db;
     sqlite3_stmt *statements[CE_SQL_COUNT];
     uint64_t bound, page;
+    bool is_signed; /* the file's header says whose it is */
     bool is_closed; /* nothing is read any more */
     bool is_full;   /* nothing is written any more */
     int busy;       /* writes in a row that found the file locked */
@@ -118,7 +119,7 @@ int ce_cache_drop_block(ce_cache *c, int64_t id,
 int64_t ce_cache_bytes(ce_cache *c);
 
 /* Drops blocks that were last used before `before` until at most `target` bytes are in use,
- * each batch in a transaction of its own. */
+ * each in a transaction of its own. */
 int ce_cache_evict(ce_cache *c, uint64_t target, int64_t before, size_t *dropped);
 
 /* What protects a small entry from flipped bits: of its two parts. */

@@ -150,17 +150,23 @@ static int check_structure(ce_cache *c, bool *holds) {
 static int check_places(ce_cache *c, const ce_block *b, bool *fits) {
     *fits = true;
     for (size_t i = 0; i < b->rows && *fits; i++) {
+        const unsigned char *own = b->bytes + i * sizeof(ce_digest);
         ce_digest key;
-        memcpy(key.bytes, b->bytes + i * sizeof key, sizeof key);
+        memcpy(key.bytes, own, sizeof key);
         key = ce_digest_join("place", &b->space, &key);
         sqlite3_stmt *s = ce_cache_statement(c, CE_SQL_FIND_PLACE);
         if (!s)
             return sqlite3_errcode(c->db);
         sqlite3_bind_blob(s, 1, key.bytes, sizeof key.bytes, SQLITE_TRANSIENT);
         int rc = sqlite3_step(s);
-        /* another block may hold the same row: two runs computed it at once */
-        *fits = rc == SQLITE_ROW && (sqlite3_column_int64(s, 0) != b->id ||
-                                     sqlite3_column_int64(s, 1) == (int64_t)i);
+        int64_t block = rc == SQLITE_ROW ? sqlite3_column_int64(s, 0) : 0;
+        int64_t at = rc == SQLITE_ROW ? sqlite3_column_int64(s, 1) : -1;
+        /* two runs at once, or two equal pictures, leave a row twice: one place is enough
+         */
+        *fits = rc == SQLITE_ROW &&
+                (block != b->id ||
+                 (at >= 0 && (size_t)at < b->rows &&
+                  !memcmp(b->bytes + (size_t)at * sizeof key, own, sizeof key)));
         sqlite3_reset(s);
         if (rc != SQLITE_ROW && rc != SQLITE_DONE)
             return rc;

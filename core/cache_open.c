@@ -57,7 +57,7 @@ static const char *const SQL[CE_SQL_COUNT] = {
     [CE_SQL_DROP_PLACES] = "DELETE FROM place WHERE block = ?1",
     [CE_SQL_SMALL] = "SELECT id, rows FROM block WHERE space = ?1 AND rows < ?2 "
                      "ORDER BY id",
-    [CE_SQL_OLDEST] = "SELECT id FROM block WHERE used < ?1 ORDER BY used, id LIMIT 8",
+    [CE_SQL_OLDEST] = "SELECT id FROM block WHERE used < ?1 ORDER BY used, id LIMIT 1",
     [CE_SQL_PAGES] = "PRAGMA page_count",
     [CE_SQL_FREE] = "PRAGMA freelist_count",
 };
@@ -151,7 +151,9 @@ static int refuse(const ce_cache *c, const char *why, ce_error *err) {
 static int refuse_sqlite(const ce_cache *c, int rc, ce_error *err) {
     int code = rc & 0xff;
     const char *why =
-        code == SQLITE_BUSY || code == SQLITE_LOCKED ? "another process has locked it"
+        code == SQLITE_CORRUPT && !c->is_signed
+            ? "the database in it is none of clipeval's files"
+        : code == SQLITE_BUSY || code == SQLITE_LOCKED ? "another process has locked it"
         : code == SQLITE_FULL || (c->db && sqlite3_system_errno(c->db) == ENOSPC)
             ? "no space left on its disk"
         : code == SQLITE_READONLY ? "it cannot be written (read-only)"
@@ -161,8 +163,9 @@ static int refuse_sqlite(const ce_cache *c, int rc, ce_error *err) {
 }
 
 /* A file is ours where its header says so (SQLite file format, 1.3: the application's
- * number is at 68). An empty one is nobody's. */
-static int check_file(const ce_cache *c, ce_error *err) {
+ * number is at 68). An empty one is nobody's. One that says nothing may be what a kill left
+ * of a beginning: its tables tell, see configure(). */
+static int check_file(ce_cache *c, ce_error *err) {
     unsigned char header[100];
     struct stat st;
     char why[128];
@@ -179,18 +182,19 @@ static int check_file(const ce_cache *c, ce_error *err) {
     ssize_t n = read(fd, header, sizeof header);
     close(fd);
     const unsigned char *a = header + 68;
-    bool is_ours = n == (ssize_t)sizeof header && !memcmp(header, "SQLite format 3", 16) &&
-                   ((uint32_t)a[0] << 24 | (uint32_t)a[1] << 16 | (uint32_t)a[2] << 8 |
-                    (uint32_t)a[3]) == APPLICATION;
-    return is_ours ? CE_OK : refuse(c, why, err);
+    uint32_t application =
+        (uint32_t)a[0] << 24 | (uint32_t)a[1] << 16 | (uint32_t)a[2] << 8 | (uint32_t)a[3];
+    bool is_sqlite = n == (ssize_t)sizeof header && !memcmp(header, "SQLite format 3", 16);
+    c->is_signed = is_sqlite && application == APPLICATION;
+    return c->is_signed || (is_sqlite && application == 0) ? CE_OK : refuse(c, why, err);
 }
 
 static int create(ce_cache *c) {
     char sql[64];
+    snprintf(sql, sizeof sql, "PRAGMA application_id = %u", APPLICATION);
     int rc = execute(c, "BEGIN IMMEDIATE");
     for (size_t i = 0; i < TABLES && rc == SQLITE_OK; i++)
         rc = execute(c, SCHEMA[i]);
-    snprintf(sql, sizeof sql, "PRAGMA application_id = %u", APPLICATION);
     if (rc == SQLITE_OK)
         rc = execute(c, sql);
     if (rc == SQLITE_OK)
@@ -238,13 +242,17 @@ int ce_cache_reset(ce_cache *c) {
     return rc == SQLITE_OK ? create(c) : rc;
 }
 
-/* Where the file system has no shared memory, WAL is refused, and the rollback journal
- * stays: slower, as safe. Nothing is synced but at checkpoints: a loss of power costs what
- * was written last, and never the rest. */
+/* Nothing is written to a file that is not known to be ours. Where the file system has no
+ * shared memory, WAL is refused, and the rollback journal stays: slower, as safe. Nothing
+ * is synced but at checkpoints: a loss of power costs what was written last, never the
+ * rest. */
 static int configure(ce_cache *c) {
     sqlite3_busy_timeout(c->db, PATIENCE);
     sqlite3_db_config(c->db, SQLITE_DBCONFIG_DEFENSIVE, 1, (int *)NULL);
     sqlite3_db_config(c->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, (int *)NULL);
+    int rc = c->is_signed ? SQLITE_OK : check_schema(c);
+    if (rc != SQLITE_OK && rc != SQLITE_EMPTY)
+        return rc;
     return execute(c, "PRAGMA page_size = 8192; PRAGMA auto_vacuum = INCREMENTAL; "
                       "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; "
                       "PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -16384; "
@@ -266,7 +274,8 @@ static int set_up(ce_cache *c) {
         if (rc == SQLITE_BUSY && i > 0)
             break; /* that was a second of waiting */
     }
-    if ((rc & 0xff) == SQLITE_CORRUPT || (rc & 0xff) == SQLITE_NOTADB) {
+    bool is_broken = (rc & 0xff) == SQLITE_CORRUPT || (rc & 0xff) == SQLITE_NOTADB;
+    if (is_broken && c->is_signed) {
         c->damaged++;
         rc = ce_cache_reset(c);
     }

@@ -42,6 +42,27 @@ ce_belief ce_softmax_belief(const float *scores, size_t n, double scale, size_t 
     return s.belief;
 }
 
+ce_belief ce_softmax_belief_of(const float *scores, size_t n, double scale, size_t target,
+                               size_t best, double *scratch) {
+    belief_sum s = {.target = target, .best = best};
+    double sum = 0, brier = 0, largest = scale * (double)scores[best];
+    if (any_nan(scores, n))
+        return NOTHING;
+    for (size_t i = 0; i < n; i++)
+        scratch[i] = exp(scale * (double)scores[i] - largest);
+    for (size_t i = 0; i < n; i++)
+        sum += scratch[i];
+    for (size_t i = 0; i < n; i++)
+        scratch[i] /= sum;
+    s.belief.confidence = scratch[best];
+    s.belief.target = scratch[target];
+    scratch[target] -= 1;
+    for (size_t i = 0; i < n; i++)
+        brier += scratch[i] * scratch[i];
+    s.belief.brier = brier;
+    return s.belief;
+}
+
 ce_belief ce_sigmoid_belief(const float *scores, size_t n, double scale, double bias,
                             size_t target) {
     belief_sum s = {.target = target};

@@ -25,6 +25,10 @@ typedef struct ce_belief {
  * (twice what is usual for two classes). */
 ce_belief ce_softmax_belief(const float *scores, size_t n, double scale, size_t target);
 
+/* The same where `best`, the lowest index of the largest score, is known; scratch[n]. */
+ce_belief ce_softmax_belief_of(const float *scores, size_t n, double scale, size_t target,
+                               size_t best, double *scratch);
+
 /* For models that judge each pair alone: sigmoid(scale * scores + bias). They need not sum
  * to 1, so the Brier score, the same sum, goes from 0 to n. */
 ce_belief ce_sigmoid_belief(const float *scores, size_t n, double scale, double bias,

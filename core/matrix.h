@@ -10,6 +10,7 @@
 
 #include "error.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 typedef struct ce_matrix {
@@ -36,6 +37,19 @@ void ce_matrix_mean_weighted(const ce_matrix *m, const double *weights, float *o
  * equal scores: ties are ties. */
 int ce_matrix_similarity(ce_matrix *out, const ce_matrix *a, const ce_matrix *b,
                          ce_error *err);
+
+/* The same with b packed once, for callers that go through many rows. */
+typedef struct ce_panels {
+    size_t columns;   /* rows of b */
+    size_t cols;      /* numbers in each */
+    bool wide;        /* for vectors of 16 */
+    ce_matrix packed; /* see matrix.c */
+} ce_panels;
+int ce_panels_init(ce_panels *p, const ce_matrix *b, ce_error *err);
+void ce_panels_free(ce_panels *p);
+
+/* out[n, columns]: rows[i][cols] against all of b. */
+void ce_panels_scores(float *out, const float *const *rows, size_t n, const ce_panels *p);
 
 /* One such entry, of a[n] and b[n]: the same bits. */
 float ce_dot(const float *a, const float *b, size_t n);

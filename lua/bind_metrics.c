@@ -3,6 +3,7 @@
  * could not be read. */
 #include "bind.h"
 #include "calibration.h"
+#include "judge.h"
 #include "metrics.h"
 #include "roc.h"
 #include "stats.h"
@@ -274,6 +275,55 @@ static int beliefs(lua_State *L) {
     return 3;
 }
 
+static void push_judgements(lua_State *L, const ce_judgement *j, size_t n) {
+    int top = lua_gettop(L);
+    for (int list = 0; list < 6; list++)
+        lua_createtable(L, (int)n, 0);
+    for (size_t i = 0; i < n; i++) {
+        lua_pushinteger(L, (lua_Integer)j[i].rank + 1);
+        lua_rawseti(L, top + 1, (lua_Integer)i + 1);
+        lua_pushinteger(L, (lua_Integer)j[i].best + 1);
+        lua_rawseti(L, top + 2, (lua_Integer)i + 1);
+        lua_pushnumber(L, (lua_Number)j[i].score);
+        lua_rawseti(L, top + 3, (lua_Integer)i + 1);
+        lua_pushboolean(L, j[i].tied);
+        lua_rawseti(L, top + 4, (lua_Integer)i + 1);
+        lua_pushnumber(L, j[i].belief.confidence);
+        lua_rawseti(L, top + 5, (lua_Integer)i + 1);
+        lua_pushnumber(L, j[i].belief.brier);
+        lua_rawseti(L, top + 6, (lua_Integer)i + 1);
+    }
+}
+
+/* core.judge(embeds, rows, targets, classes, scale[, bias]) -> ranks, best, scores, tied,
+ * confidences, Brier scores: a list each, one entry for each of `rows` (core/judge.h). */
+static int judge(lua_State *L) {
+    ce_error err;
+    size_t n, target_count;
+    lua_settop(L, 6);
+    const ce_matrix *embeds = ce_lua_check_matrix(L, 1),
+                    *classes = ce_lua_check_matrix(L, 4);
+    const uint32_t *rows = ce_lua_check_numbers(L, 2, &n, false);
+    const uint32_t *targets = ce_lua_check_numbers(L, 3, &target_count, false);
+    luaL_argcheck(L, target_count == n, 3, "needs one target for each row");
+    int threads = ce_lua_session(L)->threads;
+    ce_judge_options options = {.scale = luaL_checknumber(L, 5),
+                                .bias = luaL_optnumber(L, 6, 0),
+                                .sigmoid = !lua_isnil(L, 6),
+                                .threads = threads ? threads : ce_default_threads()};
+    size_t *places = ce_lua_array(L, n + 1, sizeof *places);
+    for (size_t i = 0; i < n; i++) {
+        luaL_argcheck(L, rows[i] < embeds->rows, 2, "no such row");
+        luaL_argcheck(L, targets[i] < classes->rows, 3, "a target is no class");
+        places[i] = rows[i];
+    }
+    ce_judgement *out = ce_lua_array(L, n + 1, sizeof *out);
+    if (ce_judge(out, embeds, places, targets, n, classes, &options, &err) < 0)
+        return ce_lua_raise(L, &err);
+    push_judgements(L, out, n);
+    return 6;
+}
+
 /* core.calibration_error(confidences, correct) -> ece, bins: 15 times {count, accuracy,
  * confidence} (NaN where count is 0). Confidences that are false or NaN are left out. */
 static int calibration_error(lua_State *L) {
@@ -356,6 +406,7 @@ static const luaL_Reg FUNCTIONS[] = {{"accuracy_at", accuracy_at},
                                      {"accuracy_from", accuracy_from},
                                      {"winoground", winoground},
                                      {"beliefs", beliefs},
+                                     {"judge", judge},
                                      {"calibration_error", calibration_error},
                                      {"bootstrap_mean_recall", bootstrap_mean_recall},
                                      {"bootstrap_mean", bootstrap_mean},

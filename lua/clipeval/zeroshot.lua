@@ -7,7 +7,7 @@ local evaluation = require "clipeval.evaluation"
 local prompts = require "clipeval.prompts"
 local util = require "clipeval.util"
 
-local BLOCK = 1024 -- pictures whose scores are held at a time
+local BLOCK = 1 << 14 -- pictures that are judged at a time: Ctrl-C comes in between
 local RESAMPLES = 1000
 
 -- ---- what is asked ----
@@ -46,9 +46,8 @@ end
 local function score_block(self, embeds, rows, at)
   local targets = {}
   for k, i in ipairs(at) do targets[k] = self.targets[i] end
-  local scores = embeds:select(rows):similarity(self.classifier)
-  local ranks, best, value, tied = scores:ranks(targets)
-  local confidence, _, brier = core.beliefs(scores, targets, self.scale, self.bias)
+  local ranks, best, value, tied, confidence, brier =
+    core.judge(embeds, rows, targets, self.classifier, self.scale, self.bias)
   for k, i in ipairs(at) do
     self.ranks[i], self.predicted[i], self.scores[i] = ranks[k], best[k], value[k]
     self.tied[i], self.confidences[i], self.briers[i] = tied[k], confidence[k], brier[k]
