@@ -74,8 +74,8 @@ ce_belief ce_sigmoid_belief(const float *scores, size_t n, double scale, double 
     return s.belief;
 }
 
-/* The bin with low < confidence <= high; its edges are the multiples of 1/15, rounded. */
-static size_t bin_of(double confidence) {
+/* The edges are the multiples of 1/15, rounded. */
+size_t ce_calibration_bin_of(double confidence) {
     const double bins = CE_CALIBRATION_BINS;
     size_t bin = 0;
     while (bin + 1 < CE_CALIBRATION_BINS && confidence > (double)(bin + 1) / bins)
@@ -92,7 +92,7 @@ double ce_calibration_error(const double *confidences, const bool *correct, size
     for (size_t i = 0; i < n; i++) {
         if (isnan(confidences[i]))
             continue;
-        ce_calibration_bin *bin = &bins[bin_of(confidences[i])];
+        ce_calibration_bin *bin = &bins[ce_calibration_bin_of(confidences[i])];
         bin->count++;
         bin->accuracy += correct[i];
         bin->confidence += confidences[i];

@@ -39,6 +39,9 @@ typedef struct ce_calibration_bin {
     double accuracy, confidence; /* means over the bin; NaN where count is 0 */
 } ce_calibration_bin;
 
+/* The bin of a confidence: the one with low < confidence <= high; 0 falls in the first. */
+size_t ce_calibration_bin_of(double confidence);
+
 /* The expected calibration error (Guo et al., ICML 2017): items in bins (low, high] of
  * equal width by confidence (0 falls in the first), then the mean of |accuracy -
  * confidence| over the bins, weighted by their counts. Items whose confidence is NaN said

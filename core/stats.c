@@ -1,7 +1,9 @@
 #include "stats.h"
 
+#include "binomial.h"
 #include "error.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -158,23 +160,40 @@ out:
     return code;
 }
 
-/* Twice the tail from its largest term down, each from the one before:
- * C(n, i - 1) = C(n, i) i / (n - i + 1). The largest goes by logarithms: 2^-n underflows.
- */
+/* McNemar: Note on the Sampling Error of the Difference between Correlated Proportions or
+ * Percentages, Psychometrika 12 (1947); exact as the sign test of the items that differ. */
 double ce_mcnemar(size_t b, size_t c) {
-    size_t k = b < c ? b : c;
-    double n = (double)b + (double)c, at = (double)k, term = 1, sum = 0;
     if (b == c)
         return 1;
-    for (size_t i = k; term > 0; i--) {
-        sum += term;
-        if (i == 0)
-            break;
-        term *= (double)i / (n - (double)i + 1);
+    double p = 2 * ce_binomial_tail(b < c ? b : c, (uint64_t)b + c, 0.5);
+    return p > DBL_MIN ? fmin(1, p) : DBL_MIN;
+}
+
+typedef struct placed {
+    double p;
+    size_t at;
+} placed;
+
+static int by_p(const void *a, const void *b) {
+    return by_value(&((const placed *)a)->p, &((const placed *)b)->p);
+}
+
+/* Holm: A Simple Sequentially Rejective Multiple Test Procedure, Scandinavian Journal of
+ * Statistics 6 (1979). */
+int ce_holm(double *adjusted, const double *p, size_t n) {
+    placed *order = calloc(n + 1, sizeof *order);
+    double most = 0;
+    if (!order)
+        return CE_ENOMEM;
+    for (size_t i = 0; i < n; i++)
+        order[i] = (placed){p[i], i};
+    qsort(order, n, sizeof *order, by_p);
+    for (size_t i = 0; i < n; i++) {
+        most = fmax(most, fmin(1, order[i].p * (double)(n - i)));
+        adjusted[order[i].at] = most;
     }
-    double log_largest =
-        lgamma(n + 1) - lgamma(at + 1) - lgamma(n - at + 1) - n * 0.693147180559945309417;
-    return fmin(1, 2 * exp(log_largest) * sum);
+    free(order);
+    return CE_OK;
 }
 
 /* Bentley, Floyd: A Sample of Brilliance, CACM 30 (1987). A bit an index: the sample

@@ -1,4 +1,4 @@
-/* Intervals. All are 95 %.
+/* Intervals, all of them at 95 %, and p values.
  *
  *     double low, high;
  *     ce_wilson(hits, n, &low, &high);
@@ -38,8 +38,14 @@ int ce_bootstrap_mean(const double *values, const uint32_t *clusters, size_t n,
                       size_t resamples, uint64_t seed, double *low, double *high);
 
 /* McNemar's test, exact: of b + c items that one of two runs got right and the other wrong,
- * b went one way; the two-sided p under the binomial with 1/2. 1 where b + c = 0. */
+ * b went one way; the two-sided p under the binomial with 1/2. 1 where b + c = 0; never 0:
+ * the smallest normal double stands for what is smaller. */
 double ce_mcnemar(size_t b, size_t c);
+
+/* Holm's adjustment for testing n hypotheses at once: each p becomes the smallest
+ * familywise level at which it would be rejected. adjusted[i] belongs to p[i]; p in 0..1.
+ * Returns 0 or CE_ENOMEM. */
+int ce_holm(double *adjusted, const double *p, size_t n);
 
 /* k distinct indices of 0 .. n-1, ascending: a seeded sample without replacement
  * (Floyd's algorithm); k <= n. Returns 0 or CE_ENOMEM. */

@@ -98,6 +98,7 @@ int luaopen_clipeval_image(lua_State *L);
 int luaopen_clipeval_model(lua_State *L);
 int luaopen_clipeval_checkpoint(lua_State *L);
 int luaopen_clipeval_metrics(lua_State *L);
+int luaopen_clipeval_stats(lua_State *L);
 int luaopen_clipeval_retrieval(lua_State *L);
 int luaopen_clipeval_probe(lua_State *L);
 int luaopen_clipeval_text(lua_State *L);

@@ -296,6 +296,7 @@ static int open_core(lua_State *L) {
     luaopen_clipeval_model(L);
     luaopen_clipeval_checkpoint(L);
     luaopen_clipeval_metrics(L);
+    luaopen_clipeval_stats(L);
     luaopen_clipeval_retrieval(L);
     luaopen_clipeval_probe(L);
     luaopen_clipeval_text(L);

@@ -327,7 +327,8 @@ static void test_mcnemar_is_symmetric_and_exact_where_it_can_be_counted(void **s
     assert_true(ce_mcnemar(7, 31) == ce_mcnemar(31, 7));
     assert_true(fabs(ce_mcnemar(0, 10) - 2.0 / 1024) < 1e-17);
     assert_true(fabs(ce_mcnemar(2, 8) - 2.0 * (1 + 10 + 45) / 1024) < 1e-14);
-    assert_true(ce_mcnemar(0, 5000) == 0 && ce_mcnemar(100000, 100000) == 1);
+    assert_true(ce_mcnemar(0, 5000) > 0 && ce_mcnemar(0, 5000) < 1e-300 &&
+                ce_mcnemar(100000, 100000) == 1);
     assert_true(ce_mcnemar(500000, 500001) <= 1);
 }
 

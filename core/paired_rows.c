@@ -1,0 +1,267 @@
+#include "paired_rows.h"
+
+#include "calibration.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BINS = CE_CALIBRATION_BINS };
+
+/* ---- items ---- */
+
+typedef struct item {
+    uint32_t label, unit; /* unit: 0 where there are no clusters */
+    double x, y;
+} item;
+
+static item calibration_item(const ce_paired *in, size_t i) {
+    size_t base = ce_calibration_bin_of(in->base[i]);
+    size_t changed = ce_calibration_bin_of(in->changed[i]);
+    return (item){.label = (uint32_t)(base * BINS + changed),
+                  .x = in->base_correct[i] - in->base[i],
+                  .y = in->changed_correct[i] - in->changed[i]};
+}
+
+static item difference_item(const ce_paired *in, size_t i) {
+    return (item){.label = in->statistic == CE_PAIRED_CLASS_MEAN ? in->classes[i] : 0,
+                  .x = in->changed[i] - in->base[i]};
+}
+
+static int by_number(const void *a, const void *b) {
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Numbers the clusters from 0, in units[n]; returns how many there are, 0: no memory. */
+static size_t number_clusters(item *items, const uint32_t *clusters, size_t n) {
+    uint64_t *order = malloc(n * sizeof *order);
+    if (!order)
+        return 0;
+    uint32_t unit = 0;
+    for (size_t i = 0; i < n; i++)
+        order[i] = (uint64_t)clusters[i] << 32 | i;
+    qsort(order, n, sizeof *order, by_number);
+    for (size_t i = 0; i < n; i++) {
+        unit += i > 0 && order[i] >> 32 != order[i - 1] >> 32;
+        items[order[i] & UINT32_MAX].unit = unit;
+    }
+    free(order);
+    return (size_t)unit + 1;
+}
+
+static int by_row(const void *a, const void *b) {
+    const item *p = a, *q = b;
+    if (p->label != q->label)
+        return p->label < q->label ? -1 : 1;
+    if (p->unit != q->unit)
+        return p->unit < q->unit ? -1 : 1;
+    if (p->x != q->x)
+        return p->x < q->x ? -1 : 1;
+    return (p->y > q->y) - (p->y < q->y);
+}
+
+/* ---- rows ---- */
+
+/* Whether b goes into a's row: it is of the same cluster, or without clusters the same. */
+static bool same_row(const item *a, const item *b, bool clustered) {
+    return a->label == b->label && a->unit == b->unit &&
+           (clustered || (a->x == b->x && a->y == b->y));
+}
+
+static void begin_row(ce_rows *r, const item *first, bool clustered) {
+    if (r->groups == 0 || r->label[r->groups - 1] != first->label) {
+        r->start[r->groups] = r->rows;
+        r->label[r->groups++] = first->label;
+    }
+    if (clustered)
+        r->unit[r->rows] = first->unit;
+    r->rows++;
+}
+
+static void add_to_row(ce_rows *r, const item *i, bool clustered) {
+    size_t row = r->rows - 1;
+    if (!clustered && r->members[row]++ > 0)
+        return;
+    r->count[row]++;
+    r->x[row] += i->x;
+    r->y[row] += i->y;
+}
+
+static void add_totals(ce_rows *r) {
+    for (size_t g = 0; g < r->groups; g++)
+        for (size_t i = r->start[g]; i < r->start[g + 1]; i++) {
+            double members = r->members[r->unit ? r->unit[i] : i];
+            r->total_count[g] += members * r->count[i];
+            r->total_x[g] += members * r->x[i];
+            r->total_y[g] += members * r->y[i];
+        }
+}
+
+/* items[n], sorted. */
+static void fill(ce_rows *r, const item *items, size_t n, bool clustered) {
+    for (size_t i = 0; i < n; i++) {
+        if (i == 0 || !same_row(&items[i - 1], &items[i], clustered))
+            begin_row(r, &items[i], clustered);
+        add_to_row(r, &items[i], clustered);
+    }
+    r->start[r->groups] = r->rows;
+    r->balls = clustered ? r->units : n;
+    if (!clustered)
+        r->units = r->rows;
+    for (size_t u = 0; clustered && u < r->units; u++)
+        r->members[u] = 1;
+    add_totals(r);
+}
+
+static ce_rows *allocate(size_t n, bool clustered) {
+    ce_rows *r = calloc(1, sizeof *r);
+    if (!r)
+        return NULL;
+    r->members = calloc(n, sizeof *r->members);
+    r->count = calloc(n, sizeof *r->count);
+    r->x = calloc(n, sizeof *r->x);
+    r->y = calloc(n, sizeof *r->y);
+    r->start = calloc(n + 1, sizeof *r->start);
+    r->label = calloc(n, sizeof *r->label);
+    r->total_count = calloc(n, sizeof *r->total_count);
+    r->total_x = calloc(n, sizeof *r->total_x);
+    r->total_y = calloc(n, sizeof *r->total_y);
+    r->unit = clustered ? calloc(n, sizeof *r->unit) : NULL;
+    if (r->members && r->count && r->x && r->y && r->start && r->label && r->total_count &&
+        r->total_x && r->total_y && (r->unit || !clustered))
+        return r;
+    ce_rows_free(r);
+    return NULL;
+}
+
+void ce_rows_free(ce_rows *r) {
+    if (!r)
+        return;
+    free(r->members);
+    free(r->unit);
+    free(r->count);
+    free(r->x);
+    free(r->y);
+    free(r->start);
+    free(r->label);
+    free(r->total_x);
+    free(r->total_y);
+    free(r->total_count);
+    free(r);
+}
+
+/* Clusters of one item each are no clusters. */
+static int make_rows(ce_rows **out, item *items, const ce_paired *in, ce_error *err) {
+    size_t n = in->n, units = n;
+    if (in->clusters && (units = number_clusters(items, in->clusters, n)) == 0)
+        return ce_fail(err, CE_ENOMEM, "out of memory");
+    bool clustered = units < n;
+    for (size_t i = 0; !clustered && i < n; i++)
+        items[i].unit = 0;
+    ce_rows *r = allocate(n, clustered);
+    if (!r)
+        return ce_fail(err, CE_ENOMEM, "out of memory");
+    r->calibration = in->statistic == CE_PAIRED_ECE;
+    r->units = units;
+    qsort(items, n, sizeof *items, by_row);
+    fill(r, items, n, clustered);
+    *out = r;
+    return CE_OK;
+}
+
+int ce_rows_new(ce_rows **out, const ce_paired *in, ce_error *err) {
+    item *items = calloc(in->n, sizeof *items);
+    if (!items)
+        return ce_fail(err, CE_ENOMEM, "out of memory");
+    for (size_t i = 0; i < in->n; i++)
+        items[i] = in->statistic == CE_PAIRED_ECE ? calibration_item(in, i)
+                                                  : difference_item(in, i);
+    int code = make_rows(out, items, in, err);
+    free(items);
+    return code;
+}
+
+/* ---- the statistic ---- */
+
+size_t ce_rows_scratch(const ce_rows *r) {
+    return r->rows * sizeof(uint32_t);
+}
+
+/* How often each row counts. */
+static const uint32_t *row_weights(const ce_rows *r, const uint32_t *tally, void *scratch) {
+    uint32_t *weights = scratch;
+    if (!r->unit)
+        return tally;
+    for (size_t i = 0; i < r->rows; i++)
+        weights[i] = tally[r->unit[i]];
+    return weights;
+}
+
+/* Sum of weight * value over one group, in four lanes, which the compiler makes one of. */
+static double weighted(const double *value, const uint32_t *weight, size_t n) {
+    double lane[4] = {0};
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4)
+        for (size_t j = 0; j < 4; j++)
+            lane[j] += (double)(int32_t)weight[i + j] * value[i + j];
+    for (; i < n; i++)
+        lane[0] += (double)(int32_t)weight[i] * value[i];
+    return (lane[0] + lane[1]) + (lane[2] + lane[3]);
+}
+
+static double mean_of_means(const ce_rows *r, const uint32_t *weights) {
+    double sum = 0;
+    size_t present = 0;
+    for (size_t g = 0; g < r->groups; g++) {
+        size_t at = r->start[g], n = r->start[g + 1] - at;
+        double count = weighted(r->count + at, weights + at, n);
+        if (count == 0)
+            continue;
+        sum += weighted(r->x + at, weights + at, n) / count;
+        present++;
+    }
+    return sum / (double)present;
+}
+
+/* |count * (accuracy - confidence)| over the bins. */
+static double error_sum(const double *gaps) {
+    double sum = 0;
+    for (size_t b = 0; b < BINS; b++)
+        sum += fabs(gaps[b]);
+    return sum;
+}
+
+static double calibration_difference(const ce_rows *r, const uint32_t *weights) {
+    double base[BINS] = {0}, changed[BINS] = {0}, count = 0;
+    for (size_t g = 0; g < r->groups; g++) {
+        size_t at = r->start[g], n = r->start[g + 1] - at;
+        count += weighted(r->count + at, weights + at, n);
+        base[r->label[g] / BINS] += weighted(r->x + at, weights + at, n);
+        changed[r->label[g] % BINS] += weighted(r->y + at, weights + at, n);
+    }
+    return (error_sum(changed) - error_sum(base)) / count;
+}
+
+double ce_rows_difference(const ce_rows *r, const uint32_t *tally, void *scratch) {
+    const uint32_t *weights = row_weights(r, tally, scratch);
+    return r->calibration ? calibration_difference(r, weights) : mean_of_means(r, weights);
+}
+
+/* Of each group the swapped part takes its value, and its bin, to the other run. */
+double ce_rows_swapped(const ce_rows *r, const uint32_t *tally, void *scratch) {
+    double base[BINS] = {0}, changed[BINS] = {0}, count = 0;
+    const uint32_t *weights = row_weights(r, tally, scratch);
+    for (size_t g = 0; g < r->groups; g++) {
+        size_t at = r->start[g], n = r->start[g + 1] - at;
+        size_t from = r->label[g] / BINS, to = r->label[g] % BINS;
+        double x = weighted(r->x + at, weights + at, n);
+        double y = weighted(r->y + at, weights + at, n);
+        base[from] += r->total_x[g] - x;
+        base[to] += y;
+        changed[to] += r->total_y[g] - y;
+        changed[from] += x;
+        count += r->total_count[g];
+    }
+    return (error_sum(changed) - error_sum(base)) / count;
+}

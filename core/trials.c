@@ -1,0 +1,78 @@
+#include "trials.h"
+
+#include "pipeline.h"
+#include "team.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+enum { CLAIM = 8, WORTH_A_TEAM = 1000000 };
+
+typedef struct crew {
+    const ce_trials *trials;
+    uint64_t seed;
+    atomic_size_t next;
+    void **scratch; /* [members] */
+} crew;
+
+static ce_random generator(const crew *c, size_t number) {
+    ce_random outer = {c->seed + number * 0xd1342543de82ef95u};
+    return (ce_random){ce_random_next(&outer)};
+}
+
+/* Each member claims a few trials at a time: one that is disturbed holds up no other. */
+static void work(void *context, size_t member, size_t members) {
+    (void)members;
+    crew *c = context;
+    const ce_trials *t = c->trials;
+    for (;;) {
+        size_t first = atomic_fetch_add(&c->next, CLAIM);
+        if (first >= t->count)
+            return;
+        for (size_t i = first; i < t->count && i < first + CLAIM; i++) {
+            ce_random r = generator(c, i);
+            t->run(t->context, i, &r, c->scratch[member]);
+        }
+    }
+}
+
+static size_t wanted_members(const ce_trials *t) {
+    size_t threads = (size_t)(t->threads > 0 ? t->threads : ce_default_threads());
+    size_t claims = (t->count + CLAIM - 1) / CLAIM;
+    if (t->count * t->work < WORTH_A_TEAM)
+        return 1;
+    return threads < claims ? threads : claims;
+}
+
+static int run_team(crew *c, size_t members, ce_error *err) {
+    ce_team *team = NULL;
+    if (members < 2) {
+        work(c, 0, 1);
+        return CE_OK;
+    }
+    int code = ce_team_new(&team, members, err);
+    if (code < 0)
+        return code;
+    ce_team_run(team, work, c);
+    ce_team_free(team);
+    return CE_OK;
+}
+
+int ce_trials_run(const ce_trials *t, ce_error *err) {
+    ce_random seeds = {t->seed};
+    crew c = {.trials = t, .seed = ce_random_next(&seeds)};
+    size_t members = wanted_members(t), made = 0;
+    int code = CE_ENOMEM;
+    if (members > 64)
+        members = 64;
+    c.scratch = calloc(members + 1, sizeof *c.scratch);
+    for (; c.scratch && made < members; made++)
+        if (!(c.scratch[made] = malloc(t->scratch + 1)))
+            break;
+    code = made < members || !c.scratch ? ce_fail(err, CE_ENOMEM, "out of memory")
+                                        : run_team(&c, members, err);
+    for (size_t i = 0; i < made; i++)
+        free(c.scratch[i]);
+    free(c.scratch);
+    return code;
+}
