@@ -1,11 +1,8 @@
 #include "binomial.h"
 
 #include <math.h>
-#include <stdbool.h>
 
 static const double TWO_PI = 6.283185307179586477;
-
-/* ---- the mass ---- */
 
 /* log(n!) - log(sqrt(2 pi n) (n / e)^n): what Stirling's formula leaves, by its series
  * (Abramowitz and Stegun, 6.1.41), whose next term is below 1e-16 from 16 on. */
@@ -86,56 +83,9 @@ double ce_binomial_tail(uint64_t k, uint64_t n, double p) {
            ce_binomial_pmf(k + 1, n, p) * falling_sum(count - hits - 1, count, (1 - p) / p);
 }
 
-/* ---- numbers ---- */
-
-double ce_random_unit(ce_random *r) {
-    return (double)(ce_random_next(r) >> 11) * 0x1p-53;
-}
-
-/* Few successes expected: walks up the cumulated chances. A walk that rounding lets run
- * off the end starts again. */
-static uint64_t draw_by_inversion(ce_random *r, uint64_t n, double p) {
-    const double count = (double)n, odds = p / (1 - p), none = exp(count * log1p(-p));
-    for (;;) {
-        double left = ce_random_unit(r), chance = none;
-        for (uint64_t k = 0; k <= n && k < 200; k++) {
-            if (left < chance)
-                return k;
-            left -= chance;
-            chance *= odds * (count - (double)k) / ((double)k + 1);
-        }
-    }
-}
-
-/* Hoermann: The Generation of Binomial Random Variates, J. Statist. Comput. Simul. 46
- * (1993), algorithm BTRS: a transformed uniform, taken at once in the middle, else
- * with the chance pmf(k) / hat(k). n p >= 10, p <= 1/2. */
-static uint64_t draw_by_rejection(ce_random *r, uint64_t n, double p) {
-    const double count = (double)n, deviation = sqrt(count * p * (1 - p));
-    const double b = 1.15 + 2.53 * deviation, a = -0.0873 + 0.0248 * b + 0.01 * p;
-    const double centre = count * p + 0.5, squeeze = 0.92 - 4.2 / b;
-    double log_mode = NAN;
-    for (;;) {
-        double u = ce_random_unit(r) - 0.5, v = ce_random_unit(r), edge = 0.5 - fabs(u);
-        double k = floor((2 * a / edge + b) * u + centre);
-        if (edge >= 0.07 && v <= squeeze)
-            return (uint64_t)k;
-        if (!(k >= 0 && k <= count))
-            continue;
-        if (isnan(log_mode))
-            log_mode = ce_binomial_log_pmf((uint64_t)floor((count + 1) * p), n, p);
-        v *= (2.83 + 5.1 / b) * deviation / (a / (edge * edge) + b);
-        if (log(v) <= ce_binomial_log_pmf((uint64_t)k, n, p) - log_mode)
-            return (uint64_t)k;
-    }
-}
-
-uint64_t ce_binomial_draw(ce_random *r, uint64_t n, double p) {
-    if (n == 0 || p <= 0)
-        return 0;
-    if (p >= 1)
-        return n;
-    if (p > 0.5)
-        return n - ce_binomial_draw(r, n, 1 - p);
-    return (double)n * p < 10 ? draw_by_inversion(r, n, p) : draw_by_rejection(r, n, p);
+double ce_poisson_pmf(uint64_t k, double mean) {
+    double count = (double)k;
+    if (k == 0)
+        return exp(-mean);
+    return exp(-stirling_error(count) - deviance(count, mean)) / sqrt(TWO_PI * count);
 }

@@ -1,14 +1,12 @@
 /* The binomial distribution: of n tries with chance p each, how many succeed.
  *
  *     double chance = ce_binomial_pmf(3, 10, 0.5);    // 120 / 1024
- *     uint64_t hits = ce_binomial_draw(&random, 50000, 0.02);
+ *     double so_few = ce_binomial_tail(3, 10, 0.5);   // 176 / 1024
  *
  * n < 2^53, p in 0..1.
  */
 #ifndef CE_BINOMIAL_H
 #define CE_BINOMIAL_H
-
-#include "stats.h"
 
 #include <stdint.h>
 
@@ -21,10 +19,7 @@ double ce_binomial_log_pmf(uint64_t k, uint64_t n, double p);
  * keeps its digits. */
 double ce_binomial_tail(uint64_t k, uint64_t n, double p);
 
-/* A number with exactly this distribution, as far as doubles go. */
-uint64_t ce_binomial_draw(ce_random *r, uint64_t n, double p);
-
-/* Uniform in [0, 1), 53 bits. */
-double ce_random_unit(ce_random *r);
+/* P(X = k) of the Poisson distribution, what n p = mean > 0 tends to for large n. */
+double ce_poisson_pmf(uint64_t k, double mean);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "binomial.h"
 #include "calibration.h"
+#include "paired_hits.h"
 #include "paired_rows.h"
 #include "sign_flip.h"
 #include "stats.h"
@@ -77,6 +78,8 @@ static int see(ce_paired_result *out, const ce_paired *in, ce_error *err) {
         out->changed = mean(in->changed, in->n);
     }
     out->difference = out->changed - out->base;
+    if (in->statistic == CE_PAIRED_HITS) /* without the rounding */
+        out->difference = ((double)out->rose - (double)out->fell) / (double)in->n;
     return code;
 }
 
@@ -91,7 +94,7 @@ typedef struct bootstrap {
 static void resample(void *context, size_t number, ce_random *r, void *scratch) {
     const bootstrap *b = context;
     uint32_t *tally = scratch;
-    ce_urn_draw(b->urn, r, ce_urn_balls(b->urn), tally);
+    ce_urn_draw(b->urn, r, tally);
     b->differences[number] = ce_rows_difference(b->rows, tally, tally + b->rows->units);
 }
 
@@ -216,17 +219,24 @@ static int test_swaps(ce_paired_result *out, const ce_paired *in, const ce_rows 
     return code;
 }
 
+/* Hits that stand each for themselves need no chance. */
+static int count_hits(ce_paired_result *out, const ce_paired *in) {
+    double n = (double)in->n, differ = (double)(out->rose + out->fell);
+    ce_paired_hits_interval(out->rose, out->fell, in->n, &out->low, &out->high);
+    out->spread =
+        n > 1 ? sqrt((differ - n * out->difference * out->difference) / (n - 1)) : 0;
+    out->p = ce_mcnemar(out->fell, out->rose);
+    out->test = "McNemar exact";
+    return CE_OK;
+}
+
 /* The permutations take another seed than the bootstrap. */
 static int test(ce_paired_result *out, const ce_paired *in, const ce_rows *rows,
                 ce_error *err) {
     uint64_t seed = in->seed + 0x9fb21c651e98df25u;
     if (in->statistic == CE_PAIRED_ECE)
         return test_swaps(out, in, rows, seed, err);
-    if (in->statistic != CE_PAIRED_HITS || rows->unit)
-        return test_signs(out, in, rows, seed, err);
-    out->p = ce_mcnemar(out->fell, out->rose);
-    out->test = "McNemar exact";
-    return CE_OK;
+    return test_signs(out, in, rows, seed, err);
 }
 
 /* ---- both ---- */
@@ -254,10 +264,15 @@ int ce_paired_test(ce_paired_result *out, const ce_paired *in, ce_error *err) {
         code = see(out, in, err);
     if (code == CE_OK)
         code = ce_rows_new(&rows, in, err);
-    if (code == CE_OK)
-        code = find_interval(out, in, rows, err);
-    if (code == CE_OK)
+    if (code < 0)
+        goto out;
+    if (in->statistic == CE_PAIRED_HITS && !rows->unit) {
+        code = count_hits(out, in);
+        goto out;
+    }
+    if ((code = find_interval(out, in, rows, err)) == CE_OK)
         code = test(out, in, rows, err);
+out:
     ce_rows_free(rows);
     return code;
 }

@@ -29,6 +29,10 @@ uint64_t ce_random_below(ce_random *r, uint64_t n) {
     return (uint64_t)(product >> 64);
 }
 
+double ce_random_unit(ce_random *r) {
+    return (double)(ce_random_next(r) >> 11) * 0x1p-53;
+}
+
 /* Wilson: Probable Inference, the Law of Succession, and Statistical Inference, JASA 22
  * (1927). At both ends the bound is exact, where the formula would round. */
 void ce_wilson(size_t hits, size_t n, double *low, double *high) {

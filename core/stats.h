@@ -16,6 +16,8 @@ typedef struct ce_random {
 uint64_t ce_random_next(ce_random *r);
 /* Uniform in 0 .. n-1, unbiased (rejection); n >= 1. */
 uint64_t ce_random_below(ce_random *r, uint64_t n);
+/* Uniform in [0, 1), in steps of 2^-53. */
+double ce_random_unit(ce_random *r);
 
 /* Wilson's score interval for hits of n at 95 % (z = 1.959963984540054); n >= 1. */
 void ce_wilson(size_t hits, size_t n, double *low, double *high);
