@@ -90,6 +90,51 @@ static int csv(lua_State *L) {
     return 1;
 }
 
+/* A field that the row lacks, or one too many: nil, message. */
+static int fail_width(lua_State *L, const char *path, const ce_csv *table, size_t row) {
+    size_t fields = ce_csv_fields(table, row), wanted = ce_csv_fields(table, 0);
+    luaL_pushfail(L);
+    lua_pushfstring(L, "%s:%I: %I field%s, and the header has %I", path,
+                    (LUAI_UACINT)table->line[row], (LUAI_UACINT)fields,
+                    fields == 1 ? "" : "s", (LUAI_UACINT)wanted);
+    return 2;
+}
+
+/* core.csv_columns(path) -> names in the first row, a list of strings for each, the line of
+ * each row | nil, message: also where a row has more or fewer fields than the first */
+static int csv_columns(lua_State *L) {
+    ce_error err;
+    ce_csv *table;
+    const char *path = ce_lua_check_path(L, 1);
+    void **h = ce_lua_holder(L, release_csv);
+    if (ce_csv_read(&table, path, ',', &err) < 0)
+        return ce_lua_fault(L, &err);
+    *h = table;
+    size_t columns = table->rows ? ce_csv_fields(table, 0) : 0;
+    int room = table->rows < INT_MAX ? (int)table->rows : 0;
+    for (size_t r = 1; r < table->rows; r++)
+        if (ce_csv_fields(table, r) != columns)
+            return fail_width(L, path, table, r);
+    lua_createtable(L, (int)columns, 0);
+    lua_createtable(L, (int)columns, 0);
+    for (size_t c = 0; c < columns; c++) {
+        lua_pushstring(L, ce_csv_field(table, 0, c));
+        lua_rawseti(L, -3, (lua_Integer)c + 1);
+        lua_createtable(L, room, 0);
+        for (size_t r = 1; r < table->rows; r++) {
+            lua_pushstring(L, ce_csv_field(table, r, c));
+            lua_rawseti(L, -2, (lua_Integer)r);
+        }
+        lua_rawseti(L, -2, (lua_Integer)c + 1);
+    }
+    lua_createtable(L, room, 0);
+    for (size_t r = 1; r < table->rows; r++) {
+        lua_pushinteger(L, (lua_Integer)table->line[r]);
+        lua_rawseti(L, -2, (lua_Integer)r);
+    }
+    return 3;
+}
+
 /* ---- IDX ---- */
 
 static void release_idx(void *what) {
@@ -231,6 +276,7 @@ static int json_decode(lua_State *L) {
 static const luaL_Reg FUNCTIONS[] = {{"kind", kind},
                                      {"list", list},
                                      {"csv", csv},
+                                     {"csv_columns", csv_columns},
                                      {"idx", idx},
                                      {"tar", tar},
                                      {"sha256", sha256},
