@@ -65,16 +65,17 @@ local function score(self)
     for k = 1, 3 do hits[k][i] = won[k] end
     if tied then self.ties = self.ties + 1 end
   end
+  local first = not two and evaluation.first_with_picture(self, row_of)
   self.columns = two and { "id", "text", "image", "group", "score_c1_p1", "score_c1_p2",
                            "score_c2_p1", "score_c2_p2" } or
-                 { "id", "right", "score_right", "score_wrong" }
+                 { "id", "right", "score_right", "score_wrong", "picture" }
   function self.each(row)
     for i, item in ipairs(self.items) do
       local s = lines[i] or {}
       if two then
         row(item.id, hits[1][i], hits[2][i], hits[3][i], s[1], s[2], s[3], s[4])
       else
-        row(item.id, hits[1][i], s[1], s[2])
+        row(item.id, hits[1][i], s[1], s[2], first[i])
       end
     end
   end

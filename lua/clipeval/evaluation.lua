@@ -2,6 +2,7 @@
 -- once in a run), figures become a result that report.lua writes.
 local core = require "clipeval.core"
 local dataset = require "clipeval.dataset"
+local fingerprint = require "clipeval.fingerprint"
 local session = require "clipeval.session"
 local store = require "clipeval.store"
 local util = require "clipeval.util"
@@ -78,6 +79,7 @@ function evaluation.begin(task, spec)
                                          notes = self.model.notes }),
     dataset = { name = data.name, version = data.version, split = data.split,
                 root = data.root or "", alpha = data.alpha, items = #data.items,
+                items_sha256 = fingerprint(data),
                 classes = data.classes },
   }
   return self
@@ -266,6 +268,18 @@ function evaluation.readable(self, row_of, numbers)
     end
   end
   return rows, read, place_of
+end
+
+-- Of each item the id of the first that shows the same picture: where several do, they are
+-- not independent. One that cannot be read is its own.
+function evaluation.first_with_picture(self, row_of)
+  local first, of_row = {}, {}
+  for i, item in ipairs(self.items) do
+    local row = row_of[i]
+    if row then of_row[row] = of_row[row] or item.id end
+    first[i] = row and of_row[row] or item.id
+  end
+  return first
 end
 
 -- ---- figures ----

@@ -148,11 +148,12 @@ return function(spec)
   train, labels, options = options_of(self, spec, train, labels)
   predict(self, train, labels, options)
   measure(self, trained)
-  self.columns = { "id", "target", "prediction", "rank" }
+  self.columns = { "id", "target", "prediction", "rank", "class" }
   function self.each(row)
     local classes = self.dataset.classes
     for i, item in ipairs(self.items) do
-      row(item.id, classes[item.label], classes[self.predicted[i]], self.ranks[i] or nil)
+      row(item.id, classes[item.label], classes[self.predicted[i]], self.ranks[i] or nil,
+          item.label)
     end
   end
   return evaluation.finish(self)

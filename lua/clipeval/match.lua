@@ -11,10 +11,11 @@ local function score(self)
     scores[i] = row_of[i] and
                 texts:slice(i, i):similarity(embeds:slice(row_of[i], row_of[i]))[1][1]
   end
-  self.columns = { "id", "text", "match", "score" }
+  local first = evaluation.first_with_picture(self, row_of)
+  self.columns = { "id", "text", "match", "score", "picture" }
   function self.each(row)
     for i, item in ipairs(self.items) do
-      row(item.id, item.text, item.match, scores[i] or nil)
+      row(item.id, item.text, item.match, scores[i] or nil, first[i])
     end
   end
   return scores

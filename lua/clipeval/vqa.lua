@@ -203,14 +203,15 @@ end
 
 local function tabulate(self)
   self.columns = { "id", "question", "question_type", "answer_type", "answers", "prediction",
-                   "accuracy", "score", "tied", "candidates", "rule", "text" }
+                   "accuracy", "score", "tied", "candidates", "rule", "text", "picture" }
+  local first = evaluation.first_with_picture(self, self.row_of)
   function self.each(row)
     for i, item in ipairs(self.items) do
       local found = self.found[i] or {}
       if self.accuracy[i] then -- else an interruption came first
         row(item.id, item.question, item.question_type, item.answer_type,
             table.concat(item.answers, " | "), found.choice, self.accuracy[i], found.score,
-            found.tied, self.candidates[i], self.rule[i], found.text)
+            found.tied, self.candidates[i], self.rule[i], found.text, first[i])
       end
     end
   end

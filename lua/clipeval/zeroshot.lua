@@ -74,15 +74,16 @@ local function score(self)
       rows, at = {}, {}
     end
   end
-  self.columns = { "id", "target", "prediction", "rank", "score", "tied", "confidence" }
+  self.columns = { "id", "target", "prediction", "rank", "score", "tied", "confidence",
+                   "brier", "class" }
   function self.each(row)
     for i, item in ipairs(self.items) do
       local best, target = self.predicted[i], self.classes[self.targets[i]]
       if best then
         row(item.id, target, self.classes[best], self.ranks[i], self.scores[i], self.tied[i],
-            self.confidences[i])
+            self.confidences[i], self.briers[i], self.targets[i])
       else
-        row(item.id, target, nil, nil, nil, nil, nil)
+        row(item.id, target, nil, nil, nil, nil, nil, nil, self.targets[i])
       end
     end
   end
