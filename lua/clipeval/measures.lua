@@ -128,9 +128,8 @@ local function pick(items, list)
 end
 
 -- The classes of items: numbers where the run has them (names may occur twice), else names.
-function measures.classes(e, items)
-  local t = items.t
-  local list = t.of.class and numbers(e, t, "class", is_rank, "class") or t.of.target
+function measures.classes(items)
+  local list = items.t.of.class or items.t.of.target
   return list and pick(items, list)
 end
 
@@ -142,7 +141,7 @@ local function classification(e, items, metric)
   if not rank then return nil end
   if metric:find "^acc@%d+$" then return hits_to(items, rank, bound(metric)) end
   if metric == "mean_per_class_recall" then
-    local m = hits_to(items, rank, 1, { classes = measures.classes(e, items) })
+    local m = hits_to(items, rank, 1, { classes = measures.classes(items) })
     m.statistic = "class_mean"
     return m.classes and m
   end
@@ -300,6 +299,13 @@ function measures.answer(e, row)
     return field "match" == "1" and "match" or "no match", field "score"
   end
   return field "target" or field "answers", field "prediction"
+end
+
+-- What was asked about the item of a row, where that differs from item to item.
+function measures.question(e, row)
+  local of = e:columns("predictions").of
+  local asked = of.caption or of.question or e.task == "match" and of.text
+  return asked and asked[row] or nil
 end
 
 -- The columns that say what is asked and what is right: equal in two runs on the same data.

@@ -80,10 +80,11 @@ end
 
 -- Options that the script did not ask for: most likely they are misspelt.
 local function warn_of_unread(read)
-  local ours = util.set { "0", "out", "limit", "seed", "threads", "precision", "quiet" }
+  local ours = util.set { "0", "out", "limit", "seed", "threads", "precision", "quiet", "cache",
+                          "no_cache", "cache_size", "baseline", "update_baseline", "max_drop",
+                          "significance" }
   local words = util.set { "model", "data", "arch", "activation" }
   for key in pairs(session.taken) do ours[key] = true end
-  for _, key in ipairs { "cache", "no_cache", "cache_size" } do ours[key] = true end
   local unread = {}
   for _, key in ipairs(util.keys(session.options)) do
     if not ours[key] and not read[key] then
@@ -112,6 +113,8 @@ function program.run()
   end
   local place, wrong = require "clipeval.store".place(arg)
   if place == false then util.quit(2, "run: %s", wrong) end
+  local baseline = require "clipeval.baseline"
+  local compared = baseline.prepare(arg)
   local chunk, fault = loadfile(path, "t")
   if not chunk then
     util.quit(3, "%s", fault:find(util.basename(path), 1, true) and fault or path .. ": " .. fault)
@@ -125,13 +128,16 @@ function program.run()
   watch_arg(read)
   local results = choose_results(table.pack(chunk()))
   warn_of_unread(read)
-  if #results == 0 then return 0 end
+  if #results == 0 then
+    if compared then util.quit(3, "%s: evaluated nothing", path) end
+    return 0
+  end
   local out
   out, fault = write(results) -- before the table: nobody may be left to read that
   for _, result in ipairs(results) do print(result) end
   if not out then util.quit(3, "%s", fault) end
   print("written to " .. out)
-  return 0
+  return compared and baseline.finish(compared, out) or 0
 end
 
 -- After a fault or an interruption: what was finished is written all the same.

@@ -24,7 +24,7 @@ local KNOWN = {
     "evaluation", "id", "target", "prediction", "rank", "score", "tied", "confidence", "brier",
     "caption", "rank_of_picture", "found_picture", "rank_of_best_caption", "question",
     "question_type", "answer_type", "answers", "accuracy", "candidates", "rule", "text",
-    "picture", "average_precision", "image", "group", "score_c1_p1", "score_c1_p2", "score_c2_p1",
+    "picture", "class", "image", "group", "score_c1_p1", "score_c1_p2", "score_c2_p1",
     "score_c2_p2", "right", "score_right", "score_wrong", "match", "half" },
   classes = util.set {
     "evaluation", "class", "n", "hits", "recall", "ci_low", "ci_high", "average_precision",

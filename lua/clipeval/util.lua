@@ -102,6 +102,12 @@ function util.keys(t)
   return keys
 end
 
+function util.range(n)
+  local list = {}
+  for i = 1, n do list[i] = i end
+  return list
+end
+
 function util.copy(t, over)
   local copy = {}
   for key, value in pairs(t) do copy[key] = value end
@@ -162,6 +168,20 @@ function util.load_table(path)
   end)
   if type(value) ~= "table" then util.fail("%s: does not return a table", path) end
   return value
+end
+
+-- Writes `text` to the file `path`, or to stdout; what fails ends the program.
+function util.write(path, text)
+  if not path then
+    io.stdout:write(text)
+    return
+  end
+  local file, fault = io.open(path, "wb")
+  if not file then util.quit(3, "%s", fault) end
+  file:write(text)
+  local ok
+  ok, fault = core.close(file)
+  if not ok then util.quit(3, "%s: %s", path, fault) end
 end
 
 -- ---- text ----
