@@ -294,9 +294,11 @@ local function compare_row(c, pair, row, fresh, hits)
     result = unpaired(row, m, fresh) or { base = row.figure, new = fresh.value,
                                           difference = fresh.value and fresh.value - row.figure }
   end
-  return util.copy(util.copy(row.about, result), {
+  result = util.copy(util.copy(row.about, result), {
     metric = row.metric, max_drop = row.bound, base_reported = row.figure,
-    new_reported = fresh.value, base_n = row.count, new_n = fresh.n }), old, m
+    new_reported = fresh.value, base_n = row.count, new_n = fresh.n })
+  comparison.orient(result)
+  return result, old, m
 end
 
 local function add_flips(pair, old, m)

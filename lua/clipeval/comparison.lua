@@ -221,6 +221,11 @@ function comparison.test(c, pair, a, b)
   return row
 end
 
+-- Where lower is better, what rose got worse.
+function comparison.orient(row)
+  if row.sign < 0 then row.better, row.worse = row.worse, row.better end
+end
+
 -- What two runs say of one metric; `old` and `fresh` are its rows in report.csv.
 local function compare_metric(c, pair, old, fresh)
   local row = measures.about(old.metric)
@@ -229,6 +234,7 @@ local function compare_metric(c, pair, old, fresh)
   if a then measures.check(pair.base, old, a) end
   if b then measures.check(pair.new, fresh, b) end
   row = util.copy(row, a and b and comparison.test(c, pair, a, b))
+  comparison.orient(row)
   row.metric, row.base_reported, row.new_reported = old.metric, old.value, fresh.value
   row.base_n, row.new_n = old.n, fresh.n
   if not row.p then
@@ -262,7 +268,8 @@ local function class_name(m, i)
   return target and target[m.items.rows[i]] or tostring(m.classes[i])
 end
 
--- The shared items' hits by class, in the order in which the classes come.
+-- The shared items' hits by class, in the order in which the classes come: of n items those
+-- right in BASE and in NEW, and what went wrong or became right.
 local function by_class(s, a, b)
   local groups, order = {}, {}
   for k = 1, s.n do
@@ -270,12 +277,29 @@ local function by_class(s, a, b)
     local class = a.classes[i]
     local g = groups[class]
     if not g then
-      g = { class = class_name(a, i), base = {}, new = {} }
+      g = { class = class_name(a, i), n = 0, base = 0, new = 0, worse = 0, better = 0 }
       groups[class], order[#order + 1] = g, g
     end
-    g.base[#g.base + 1], g.new[#g.new + 1] = a.values[i], b.values[s.new[k]]
+    local x, y = a.values[i], b.values[s.new[k]]
+    g.n, g.base, g.new = g.n + 1, g.base + x, g.new + y
+    g.worse, g.better = g.worse + math.max(0, x - y), g.better + math.max(0, y - x)
   end
   return order
+end
+
+-- Interval and p of hits depend on these three numbers alone, and many classes share them.
+local function test_class(c, g, tested)
+  local key = ("%d %d %d"):format(g.n, g.worse, g.better)
+  if not tested[key] then
+    local x, y = {}, {}
+    for i = 1, g.n do
+      x[i] = i <= g.worse and 1 or 0
+      y[i] = i > g.worse and i <= g.worse + g.better and 1 or 0
+    end
+    tested[key] = core.paired_test("hits", x, y, { resamples = c.resamples, seed = c.seed })
+  end
+  return util.copy(tested[key], { class = g.class, sign = 1, unit = "percent",
+                                  base = g.base / g.n, new = g.new / g.n })
 end
 
 local function holm(rows)
@@ -293,10 +317,9 @@ function comparison.classes(c, pair, a, b)
   if not a or not b or task ~= "zeroshot" and task ~= "linear_probe" then return end
   a.classes = measures.classes(a.items)
   if not a.classes then return end
-  for _, g in ipairs(by_class(shared(pair, a.items, b.items), a, b)) do
-    local row = core.paired_test("hits", g.base, g.new, { resamples = c.resamples, seed = c.seed })
-    row.class, row.sign, row.unit = g.class, 1, "percent"
-    pair.classes[#pair.classes + 1] = row
+  local tested = {}
+  for i, g in ipairs(by_class(shared(pair, a.items, b.items), a, b)) do
+    pair.classes[i] = test_class(c, g, tested)
   end
   holm(pair.classes)
   for _, row in ipairs(pair.classes) do row.verdict = rules.judge({ alpha = nil }, row) end
