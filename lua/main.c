@@ -52,7 +52,13 @@ static const verb VERBS[] = {
      "what is there, and models in the local cache"},
     {"compare", COMPARE, "BASE NEW", 0, 2, "clipeval compare BASE NEW [options]",
      "what got worse, and is it more than chance?\n\n"
-     "BASE and NEW are run directories, or their report.csv. Exit code 1: a regression."},
+     "BASE and NEW are run directories, or their report.csv. Each metric's difference "
+     "gets\n"
+     "a paired 95 % interval and a paired test; p is adjusted over all metrics (Holm).\n"
+     "A regression, and exit code 1, is what --max-drop and --alpha say: with both, a "
+     "drop\n"
+     "that is larger than the one and, where it can be tested, more than chance by the\n"
+     "other; with neither, nothing."},
     {"report", REPORT, "RUN", 1, SIZE_MAX, "clipeval report RUN... -o FILE.html",
      "one page of figures, for reading and sending\n\n"
      "The first of several runs is what the others are compared with."},
@@ -108,16 +114,22 @@ static const option OPTIONS[] = {
     {"cache-size", 0, RUN | CACHE, TEXT, "cache_size", "SIZE",
      "what it may hold at most, such as 20GB; what was used last stays", 0, 0},
     {"baseline", 0, RUN, TEXT, "baseline", "CSV",
-     "compare with it; exit code 1: a regression", 0, 0},
+     "compare with it, and write junit.xml into the run directory; exit code 1: a\n"
+     "regression, by its column max_drop or by --max-drop and --alpha",
+     0, 0},
     {"update-baseline", 0, RUN, FLAG, "update_baseline", NULL, "rewrite that file", 0, 0},
     {"max-drop", 0, RUN | COMPARE, TEXT, "max_drop", "D",
-     "a regression is a drop by more, such as 0.5pp", 0, 0},
+     "a regression is a drop by more: 0.5pp or 0.5% (metrics in percent), or a\n"
+     "fraction such as 0.005 (ece and brier as well, where a rise is a drop)",
+     0, 0},
     {"alpha", 0, RUN | COMPARE, TEXT, "significance", "P",
-     "a regression is a drop with a smaller adjusted p, such as 0.05", 0, 0},
+     "a regression is a drop with an adjusted p of at most P, such as 0.05", 0, 0},
     {"resamples", 0, COMPARE, INTEGER, "resamples", "N",
      "of the bootstrap and of permutations (default: 10000)", 1, 1LL << 24},
     {"power", 0, COMPARE, TEXT, "power", "D",
-     "how many items it takes to see a drop of D, such as 0.5pp", 0, 0},
+     "how many items it takes to see a drop of D, such as 0.5pp, on runs like\n"
+     "these two (or, without runs, for a table of shares of items that differ)",
+     0, 0},
     {"force", 0, COMPARE, FLAG, "force", NULL, "compare what is not comparable", 0, 0},
     {"format", 0, COMPARE | HISTORY, TEXT, "format", "F",
      "table (default), csv, json, markdown or junit; of a history table or csv", 0, 0},

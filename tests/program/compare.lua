@@ -13,7 +13,7 @@ local function write(name, about, metrics, predictions)
   local lines = {}
   for i, m in ipairs(metrics) do
     lines[i] = ("m,00,fp32,%s,%s,%s,%s,%s,aa,%s,%s,,,%d\n"):format(
-      about.dataset or "d", about.version or "1", about.split or "test",
+      '"' .. (about.dataset or "d"):gsub('"', '""') .. '"', about.version or "1", about.split or "test",
       about.task or "zeroshot", about.prompts or "p", m[1],
       type(m[2]) == "string" and m[2] or ("%.9g"):format(m[2]), m[3])
   end
@@ -175,8 +175,11 @@ xml = junit("new", "base", "--alpha", "0.05")
 tap.is(xml and xml[1][1][1].name, "system-out", "junit: passed")
 write_hits("odd1", base, { dataset = [[a <b> & "c" 'd']] })
 write_hits("odd2", new, { dataset = [[a <b> & "c" 'd']] })
-xml = junit("odd1", "odd2", "--max-drop", "5pp")
-tap.ok(xml and xml[1][1][1].name == "failure", "junit: names with markup are escaped")
+xml, exit = junit("odd1", "odd2", "--max-drop", "5pp")
+tap.is(exit .. (xml and xml[1][1][1].name or ""), "1failure", "junit: names with markup are escaped")
+tap.has(tap.read(tap.directory() .. "/junit.xml"),
+        '<testsuite name="zeroshot: a &lt;b&gt; &amp; &quot;c&quot; &apos;d&apos; (test)',
+        "as XML wants")
 if os.execute("python3 -c '' 2>/dev/null") then
   tap.is(tap.shell("python3 -c 'import xml.dom.minidom as d; d.parse(\"junit.xml\")'"), 0,
          "junit: another parser reads it")

@@ -219,7 +219,7 @@ local function misses(e)
 end
 
 tap.shell("mkdir empty")
-local tried = { suite = true, imagenet = true } -- imagenet: has a test of its own
+local tried = { suite = true, regression = true, imagenet = true } -- imagenet: has a test of its own
 for i, e in ipairs(EVALS) do
   runs(e, i)
   if e[2] ~= STAMPS then misses(e) end
@@ -233,13 +233,24 @@ if tap.exists(STAMPS .. "/animals") and tap.exists(CLOTHES .. "/t10k-labels-idx1
   tap.is(stderr, "", "suite: nothing on stderr")
   tap.is(select(2, stdout:gsub("10 pictures", "")), 3, "suite: three evaluations")
   has_figures("suite", "suite: ", CLASSIFIED, 10)
+  local baseline = arg.source .. "/eval/baselines/regression.csv"
+  code, stdout, stderr = tap.clipeval("run", "regression.lua", "--quiet", "--model", tiny,
+                                      "--limit", "10", "--out", "regression", "--baseline",
+                                      baseline, "--max-drop", "100pp")
+  tap.is(stderr, "", "regression: nothing on stderr")
+  tap.is(select(2, stdout:gsub("10 pictures", "")), 6, "regression: six evaluations")
+  tap.is(code, stdout:find("regression: zeroshot", 1, true) and 1 or 0,
+         "regression: the exit code says what the table says")
+  tap.ok(tap.exists(tap.directory() .. "/regression/junit.xml"), "regression: writes junit.xml")
+  has_figures("regression", "regression: ", CLASSIFIED, 10)
 else
   tap.skip("suite: exit code 0", "no " .. STAMPS .. " or no " .. CLOTHES)
 end
 
 -- ---- how they open ----
 
-local _, listing = tap.shell("ls " .. tap.quote(arg.source .. "/eval"))
+local _, listing = tap.shell("ls " .. tap.quote(arg.source .. "/eval") ..
+                             " | grep 'lua$'")
 for file in listing:gmatch("([^\n]+)\n") do
   local name = file:match("^(.*)%.lua$")
   tap.ok(tried[name], file .. ": is run by this test")
