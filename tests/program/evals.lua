@@ -198,6 +198,11 @@ local function runs(e, number)
   end
   tap.has(stdout, "written to " .. out, name .. "says where it wrote")
   has_figures(out, name, e[3], e.n, e.captions)
+  -- The items give the figures of the report, else compare refuses; and a run is like itself.
+  code, stdout, stderr = tap.clipeval("compare", out, out, "--max-drop", "0", "--alpha", "0.5",
+                                      "--resamples", "100")
+  tap.is(code .. stderr, "0", name .. "compared with itself: exit code 0")
+  tap.is(stdout:find("regression:", 1, true), nil, name .. "compared with itself: no regression")
 end
 
 -- The data is not there: one line that shows what is expected, and where it is had.
