@@ -2,8 +2,10 @@
  * pictures are spoken of. */
 #include "bind.h"
 #include "preprocess.h"
+#include "thumbnail.h"
 
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char *const TYPE = "clip.image";
@@ -141,6 +143,23 @@ static int image_bytes(lua_State *L) {
     return 1;
 }
 
+/* image:thumbnail(side[, quality]) -> JPEG bytes (core/thumbnail.h) */
+static int image_thumbnail(lua_State *L) {
+    ce_error err;
+    uint8_t *bytes;
+    size_t size;
+    const ce_image *image = check_image(L, 1);
+    lua_Integer side = luaL_checkinteger(L, 2), quality = luaL_optinteger(L, 3, 80);
+    luaL_argcheck(L, side >= 1 && side <= INT_MAX, 2, "out of range");
+    luaL_argcheck(L, quality >= 1 && quality <= 100, 3, "must be from 1 to 100");
+    void **h = ce_lua_holder(L, free);
+    if (ce_thumbnail(&bytes, &size, image, (int)side, (int)quality, &err) < 0)
+        return ce_lua_raise(L, &err);
+    *h = bytes;
+    lua_pushlstring(L, (const char *)bytes, size);
+    return 1;
+}
+
 static int image_index(lua_State *L) {
     const ce_image *image = luaL_checkudata(L, 1, TYPE);
     const char *key = luaL_checkstring(L, 2);
@@ -167,8 +186,11 @@ static int image_close(lua_State *L) {
     return 0;
 }
 
-static const luaL_Reg METHODS[] = {
-    {"pixel", image_pixel}, {"resize", image_resize}, {"bytes", image_bytes}, {NULL, NULL}};
+static const luaL_Reg METHODS[] = {{"pixel", image_pixel},
+                                   {"resize", image_resize},
+                                   {"bytes", image_bytes},
+                                   {"thumbnail", image_thumbnail},
+                                   {NULL, NULL}};
 
 static const luaL_Reg META[] = {
     {"__index", image_index}, {"__tostring", image_tostring}, {NULL, NULL}};
