@@ -61,9 +61,16 @@ static const verb VERBS[] = {
      "other; with neither, nothing."},
     {"report", REPORT, "RUN", 1, SIZE_MAX, "clipeval report RUN... -o FILE.html",
      "one page of figures, for reading and sending\n\n"
-     "The first of several runs is what the others are compared with."},
+     "RUN is a run directory; the first of several is what the others are compared with. "
+     "The\n"
+     "page is one file of at most some 4 MB and asks for nothing else. Pictures are looked "
+     "for\n"
+     "where the run found them, or where --data says."},
     {"history", HISTORY, "DIR", 1, 1, "clipeval history DIR [--format table|csv]",
-     "the runs found below a directory"},
+     "the runs found below a directory\n\n"
+     "Oldest first: what was evaluated and how well. With -o FILE.html a page that plots "
+     "each\n"
+     "dataset's metric over them. A run that cannot be read is told, and is not the end."},
     {"cache", CACHE, "WHAT", 1, 1, "clipeval cache stats|gc|verify",
      "the embeddings that runs have kept"},
 };
@@ -92,8 +99,8 @@ static const option OPTIONS[] = {
      0, 0},
     {"activation", 0, RUN | ENCODE | DOCTOR, TEXT, "activation", "A",
      "quick_gelu, gelu or gelu_tanh, where config.json does not state it", 0, 0},
-    {"data", 0, RUN | LIST, TEXT, "data", "DIR", "where the dataset lies, or many do", 0,
-     0},
+    {"data", 0, RUN | LIST | REPORT, TEXT, "data", "DIR",
+     "where the dataset lies, or many do", 0, 0},
     {"out", 0, RUN, TEXT, "out", "DIR",
      "the run directory (default: runs/SCRIPT-MODEL-N); must not exist", 0, 0},
     {"limit", 0, RUN, INTEGER, "limit", "N", "a seeded random sample of N items", 1,
@@ -133,6 +140,8 @@ static const option OPTIONS[] = {
     {"force", 0, COMPARE, FLAG, "force", NULL, "compare what is not comparable", 0, 0},
     {"format", 0, COMPARE | HISTORY, TEXT, "format", "F",
      "table (default), csv, json, markdown or junit; of a history table or csv", 0, 0},
+    {"metric", 0, HISTORY, TEXT, "metric", "NAME",
+     "the one to list (default: each evaluation's first)", 0, 0},
     {"output", 'o', REPORT | COMPARE | HISTORY, TEXT, "output", "FILE", "the file to write",
      0, 0},
     {"output", 'o', ENCODE, TEXT, "output", "FILE", "the safetensors file to write", 0, 0},

@@ -195,8 +195,17 @@ static int raise_quit(lua_State *L) {
     return lua_error(L);
 }
 
+/* What a quit would say, for who goes on in spite of it: one broken run among many. */
+static int quit_message(lua_State *L) {
+    const quit *q = test_quit(L, 1);
+    lua_pushstring(L, q ? q->message : "");
+    return 1;
+}
+
 static void add_quit(lua_State *L) {
     lua_newtable(L);
+    lua_pushcfunction(L, quit_message);
+    lua_setfield(L, -2, "__tostring");
     lua_pushliteral(L, "locked");
     lua_setfield(L, -2, "__metatable");
     lua_rawsetp(L, LUA_REGISTRYINDEX, &QUIT);

@@ -315,6 +315,16 @@ function Dataset:picture(item)
   return { width = p.width, height = p.height, channels = p.channels, pixels = bytes }
 end
 
+-- The directory below which the ids are paths; nil where they are not, as far as the first item
+-- tells.
+function Dataset:directory()
+  local item = self.items[1]
+  local path = item and item.path
+  if path and not item.offset and path:sub(-#item.id - 1) == "/" .. item.id then
+    return path:sub(1, -#item.id - 2)
+  end
+end
+
 function Dataset:__len() return #self.items end
 
 function Dataset:__tostring()

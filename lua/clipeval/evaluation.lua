@@ -79,8 +79,8 @@ function evaluation.begin(task, spec)
                                          notes = self.model.notes }),
     dataset = { name = data.name, version = data.version, split = data.split,
                 root = data.root or "", alpha = data.alpha, items = #data.items,
-                items_sha256 = fingerprint(data),
-                classes = data.classes },
+                items_sha256 = fingerprint(data), classes = data.classes, layout = data.layout,
+                pictures = data:directory() },
   }
   return self
 end
