@@ -221,7 +221,7 @@ local function reliabilities(entries)
       left = left + 1
     end
   end
-  if #diagrams == 0 then return nil end
+  if #diagrams == 0 then return h.all() end
   return h.all(
     h.h3 "Reliability",
     h.p { class = "remark", "How often answers of each confidence are right. On the dashed line "
@@ -240,19 +240,27 @@ local function comparison(base, entry, page)
 end
 
 local function evaluation_section(entries, page, id)
-  local first = entries[1]
+  local first, space = entries[1], page.room
   local parts = { h.h2 { id = id, figures.name(title_of(first.evaluation)) },
-                  subtitle(first.evaluation), metrics.section(entries) }
-  for i = 2, #entries do parts[#parts + 1] = comparison(first, entries[i], page) end
-  parts[#parts + 1] = reliabilities(entries)
+                  subtitle(first.evaluation),
+                  space:block("Metrics", function() return metrics.section(entries) end) }
+  local function add(what, make) parts[#parts + 1] = space:block(what, make) end
+  for i = 2, #entries do
+    add(entries[i].label .. " beside " .. first.label, function()
+      return comparison(first, entries[i], page)
+    end)
+  end
+  add("Reliability", function() return reliabilities(entries) end)
   if #entries == 1 then
-    parts[#parts + 1] = own(first, page)
+    add("Classes, confusion, problems", function() return own(first, page) end)
   else
     parts[#parts + 1] = h.h3 "Each run by itself"
     for _, entry in ipairs(entries) do
-      parts[#parts + 1] = h.details { h.summary { metrics.run_name(entry),
-                                      ": classes, confusion, problems, prompts" },
-                                      own(entry, page) }
+      add(entry.label, function()
+        return h.details { h.summary { metrics.run_name(entry),
+                                       ": classes, confusion, problems, prompts" },
+                           own(entry, page) }
+      end)
     end
   end
   return h.section { class = "evaluation", aria_labelledby = id, parts }
