@@ -10,7 +10,7 @@ local HEAD = "model,model_sha256,precision,dataset,dataset_version,split,task,pr
 
 -- A run of one evaluation with acc@1 and brier.
 local function write_run(path, model, started, value, more)
-  local start = model .. ",00,fp32,shapes,1,val,zeroshot,plain,11,"
+  local start = '"' .. model .. '",00,fp32,shapes,1,val,zeroshot,plain,11,'
   tap.write(path .. "/report.csv", HEAD .. start .. ("acc@1,%s,%s,%s,100\n"):format(value,
             value - 0.05, value + 0.05) .. start .. "brier,0.75,,,100\n" .. (more or ""))
   tap.write(path .. "/run.json", ([[{"clipeval": "0.1.0", "started": "%s", "interrupted": false,
