@@ -2,7 +2,7 @@
 local changes = require "clipeval.page.changes"
 local classes = require "clipeval.page.classes"
 local confusion = require "clipeval.page.confusion"
-local core = require "clipeval.core"
+local comparison = require "clipeval.comparison"
 local document = require "clipeval.page.document"
 local figures = require "clipeval.page.figures"
 local h = require "clipeval.page.markup"
@@ -14,38 +14,61 @@ local room = require "clipeval.page.room"
 local runs = require "clipeval.runs"
 local tables = require "clipeval.page.tables"
 local util = require "clipeval.util"
-local versus = require "clipeval.page.versus"
-local answers = require "clipeval.page.answers"
 
 local PROBLEMS = 20 -- that are shown
 local DIAGRAMS = 4  -- beside each other
 
 -- ---- which evaluations belong together ----
 
--- What two evaluations must share to be columns of one table.
 local function key_of(evaluation)
   local data = evaluation.dataset
   return table.concat({ evaluation.task, data.name or "", data.split or "",
-                        evaluation.prompts and evaluation.prompts.name or "" }, "\0")
+                        evaluation.prompts.name or "" }, "\0")
 end
 
--- Groups in the order of the first run: lists of {run =, evaluation =}. Of equal evaluations
--- in one run the n-th belongs to the n-th of another.
-local function group(loaded)
-  local groups, at = {}, {}
-  for i, run in ipairs(loaded) do
-    local seen = {}
-    for _, evaluation in ipairs(run.evaluations) do
-      local key = key_of(evaluation)
-      seen[key] = (seen[key] or 0) + 1
-      key = key .. "\0" .. seen[key]
-      if not at[key] then
-        at[key] = {}
-        groups[#groups + 1] = at[key]
-      end
-      table.insert(at[key], { run = run, number = i, evaluation = evaluation })
+local function add_group(groups, entry)
+  groups[#groups + 1] = { key = key_of(entry.evaluation), entry }
+end
+
+-- The n-th group of this key that has no entry of this run yet, or nil.
+local function find_group(groups, evaluation, number)
+  local key = key_of(evaluation)
+  for _, entries in ipairs(groups) do
+    if entries.key == key and entries[#entries].number ~= number then return entries end
+  end
+end
+
+-- Adds the evaluations of a run to the groups: beside those of the first run that they are
+-- compared with, beside their equals among the others, or as their own.
+local function add_run(groups, base, run, number)
+  local ok, compared = pcall(comparison.of, base, run, {})
+  local partner = {}
+  for _, pair in ipairs(ok and compared.evaluations or {}) do partner[pair.new] = pair end
+  for _, evaluation in ipairs(run.evaluations) do
+    local entry, pair = { run = run, number = number, evaluation = evaluation },
+                        partner[evaluation]
+    local entries
+    for _, group in ipairs(pair and groups or {}) do
+      if group[1].evaluation == pair.base then entries = group end
+    end
+    entries = entries or find_group(groups, evaluation, number)
+    if not entries then
+      add_group(groups, entry)
+    else
+      entry.compared = pair
+      entry.refused = not ok and entries[1].number == 1 and tostring(compared) or nil
+      entries[#entries + 1] = entry
     end
   end
+end
+
+-- Groups in the order of the first run: lists of {run, number, evaluation, compared, refused}.
+local function group(loaded)
+  local groups = {}
+  for _, evaluation in ipairs(loaded[1].evaluations) do
+    add_group(groups, { run = loaded[1], number = 1, evaluation = evaluation })
+  end
+  for i = 2, #loaded do add_run(groups, loaded[1], loaded[i], i) end
   return groups
 end
 
@@ -203,11 +226,13 @@ local function problems(evaluation)
     #rows > #lines and h.p { class = "more", ("%d more are in problems.csv."):format(#rows - #lines) })
 end
 
+local HAVE_CLASSES = util.set { "zeroshot", "linear_probe", "ablate" } -- as target and prediction
+
 -- What a run's own files tell: classes, confusion, problems.
 local function own(entry, page)
   local evaluation = entry.evaluation
   return h.all(classes.section(evaluation, page.room),
-               answers.has_classes[evaluation.task] and confusion(evaluation) or false,
+               HAVE_CLASSES[evaluation.task] and confusion(evaluation) or false,
                problems(evaluation), templates(evaluation))
 end
 
@@ -232,11 +257,14 @@ local function reliabilities(entries)
                                         util.count(left, "more run")) })
 end
 
-local function comparison(base, entry, page)
+local function beside(base, entry, page)
+  local head = h.h3 { metrics.run_name(entry), " beside ", metrics.run_name(base) }
+  if not entry.compared then
+    local why = entry.refused or "the first of these runs has no such evaluation"
+    return h.all(head, h.p { class = "remark warning", "Not compared: ", why, "." })
+  end
   local pictures = page.pictures(entry.evaluation, base.evaluation)
-  return h.all(
-    h.h3 { metrics.run_name(entry), " beside ", metrics.run_name(base) },
-    changes.section(entry.comparison, pictures, page.room))
+  return h.all(head, changes(entry.compared, pictures, page.room))
 end
 
 local function evaluation_section(entries, page, id)
@@ -247,7 +275,7 @@ local function evaluation_section(entries, page, id)
   local function add(what, make) parts[#parts + 1] = space:block(what, make) end
   for i = 2, #entries do
     add(entries[i].label .. " beside " .. first.label, function()
-      return comparison(first, entries[i], page)
+      return beside(first, entries[i], page)
     end)
   end
   add("Reliability", function() return reliabilities(entries) end)
@@ -300,14 +328,15 @@ end
 
 local function lead_several(groups)
   for _, entries in ipairs(groups) do
-    local c = entries[2] and entries[2].comparison
-    local m = c and c.metrics and c.metrics[1]
-    if m then
-      return ("%s: %s %d items went from right to wrong, %d from wrong to right."):format(
-        title_of(entries[1].evaluation), in_words(m), #c.flipped.worse, #c.flipped.better)
+    local pair = entries[2] and entries[2].compared
+    local m = pair and pair.metrics[1]
+    if m and m.difference then
+      return ("%s: %s %s"):format(title_of(entries[1].evaluation), in_words(m), pair.lost[1] ==
+        nil and pair.won[1] == nil and "" or ("%s went from right to wrong, %d from wrong to right."):
+        format(util.count(#pair.lost, "item"), #pair.won))
     end
   end
-  return "None of the evaluations is in two runs."
+  return "Nothing in these runs could be compared with the first."
 end
 
 local function contents(groups)
@@ -339,10 +368,9 @@ local function build(loaded, data)
   local labels, groups = labels_of(loaded), group(loaded)
   local page = { room = room.new(), pictures = picture_finder(data) }
   for _, entries in ipairs(groups) do
-    for i, entry in ipairs(entries) do
+    for _, entry in ipairs(entries) do
       entry.label = labels[entry.number]
       entry.shape, entry.class = plots.series(entry.number, #loaded)
-      if i > 1 then entry.comparison = versus.of(entries[1].evaluation, entry.evaluation) end
     end
   end
   local title = #loaded == 1 and (model_of(loaded[1]) ~= "" and model_of(loaded[1]) or loaded[1].name) or
@@ -365,6 +393,6 @@ return function(options)
   if not options.output then util.quit(2, "report: -o FILE.html is missing") end
   local loaded = {}
   for i = 0, #options do loaded[i + 1] = runs.load(options[i]) end
-  document.write(options.output, build(loaded, options.data))
+  util.write(options.output, build(loaded, options.data))
   return 0
 end

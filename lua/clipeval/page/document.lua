@@ -21,19 +21,4 @@ function document.footer(room)
   }
 end
 
--- Replaces FILE when all of it is written; raises what ends the program.
-function document.write(path, text)
-  local temporary = path .. ".part"
-  local file, fault = io.open(temporary, "wb")
-  if not file then util.quit(3, "%s", fault) end
-  file:write(text)
-  local ok
-  ok, fault = core.close(file)
-  if ok then ok, fault = os.rename(temporary, path) end
-  if not ok then
-    os.remove(temporary)
-    util.quit(3, "%s: %s", path, fault)
-  end
-end
-
 return document

@@ -1,18 +1,15 @@
 -- Numbers as the page writes them. Beside the rounded one stands the CSV's own, byte for byte:
 -- <data value="0.335">33.50 %</data>.
 local h = require "clipeval.page.markup"
+local measures = require "clipeval.measures"
 local util = require "clipeval.util"
 
 local figures = {}
 
--- Metrics that are no share of one, whatever their value.
-local PLAIN = util.set { "ece", "brier", "strength", "best_threshold", "threshold",
-                         "subset_templates", "ties", "truncated_texts", "unreadable" }
 local COUNTS = util.set { "ties", "truncated_texts", "unreadable" }
 
-function figures.is_share(metric)
-  return not (PLAIN[metric] or metric:find("_median_rank$"))
-end
+-- Whether a metric is a share of one, and written in percent.
+function figures.is_share(metric) return measures.about(metric).unit == "percent" end
 
 -- What is counted beside the metrics: ties, cut texts, unreadable pictures.
 function figures.is_count(metric) return COUNTS[metric] == true end
@@ -62,9 +59,11 @@ function figures.data(text, csv)
   return h.data { value = type(csv) == "number" and ("%.9g"):format(csv) or csv, text }
 end
 
--- Names of the world's scripts keep to themselves.
+-- Names of the world's scripts keep to themselves; a long one is cut by the page where room is
+-- dear, and whole in its title.
 function figures.name(text)
-  return text ~= nil and text ~= "" and h.bdi(text) or ""
+  if text == nil or text == "" then return "" end
+  return h.bdi { title = #text > 60 and text or nil, text }
 end
 
 -- A path, which may break where its parts end.

@@ -105,7 +105,7 @@ function history.write(path, directory, entries, broken)
   for i, list in ipairs(groups) do sections[i] = section(list, "e" .. i) end
   local first, last = entries[1], entries[#entries]
   local title = "History of " .. util.basename(directory)
-  document.write(path, document.make(title, h.all(
+  util.write(path, document.make(title, h.all(
     h.header { h.p { class = "eyebrow", "clipeval history" }, h.h1(figures.name(title)),
                h.p { class = "lead", util.count(count, "run"),
                      first and first.when ~= "" and (", from %s to %s"):format(

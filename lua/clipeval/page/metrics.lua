@@ -88,7 +88,7 @@ function metrics.section(entries)
                     { plots.scale(axis, function(x) return ("%d"):format(100 * x // 1) end), "plot" },
                     { "n", "number few", "n" } }
   if several then table.insert(columns, 2, { "run", "run" }) end
-  return h.all(h.h3 "Metrics", tables.make(columns, rows, { plotted = true, label = "Metrics" }),
+  return h.all(h.h3 "Metrics", tables.make(columns, rows, { plotted = true, class = "metrics", label = "Metrics" }),
                h.div { class = "counts", counts(entries) })
 end
 

@@ -105,10 +105,9 @@ function plots.bar(axis, mark)
   })
 end
 
--- From one value to another. mark: {base =, new =, label =}
+-- From one value to another. mark: {base =, new =, class =, label =}
 function plots.change(axis, mark)
-  local class = mark.new > mark.base and "better" or mark.new < mark.base and "worse" or "same"
-  return row(mark.label, class, axis, {
+  return row(mark.label, mark.class, axis, {
     h.line { class = "way", x1 = place(axis, mark.base), x2 = place(axis, mark.new), y1 = "50%",
              y2 = "50%" },
     h.svg { class = "mark s0", x = place(axis, mark.base), y = "50%", SHAPES.ring },
