@@ -6,6 +6,7 @@ local comparison = require "clipeval.comparison"
 local document = require "clipeval.page.document"
 local figures = require "clipeval.page.figures"
 local h = require "clipeval.page.markup"
+local history = require "clipeval.page.history"
 local metrics = require "clipeval.page.metrics"
 local pictures_of = require "clipeval.page.pictures"
 local plots = require "clipeval.page.plots"
@@ -42,6 +43,7 @@ end
 -- compared with, beside their equals among the others, or as their own.
 local function add_run(groups, base, run, number)
   local ok, compared = pcall(comparison.of, base, run, {})
+  local refused = not ok and tostring(compared):gsub(" %(%-%-force .*%)$", "") or nil
   local partner = {}
   for _, pair in ipairs(ok and compared.evaluations or {}) do partner[pair.new] = pair end
   for _, evaluation in ipairs(run.evaluations) do
@@ -56,20 +58,22 @@ local function add_run(groups, base, run, number)
       add_group(groups, entry)
     else
       entry.compared = pair
-      entry.refused = not ok and entries[1].number == 1 and tostring(compared) or nil
+      entry.refused = refused
       entries[#entries + 1] = entry
     end
   end
+  return refused
 end
 
--- Groups in the order of the first run: lists of {run, number, evaluation, compared, refused}.
+-- Groups in the order of the first run: lists of {run, number, evaluation, compared, refused}; and
+-- why runs could not be compared with the first.
 local function group(loaded)
-  local groups = {}
+  local groups, refusals = {}, {}
   for _, evaluation in ipairs(loaded[1].evaluations) do
     add_group(groups, { run = loaded[1], number = 1, evaluation = evaluation })
   end
-  for i = 2, #loaded do add_run(groups, loaded[1], loaded[i], i) end
-  return groups
+  for i = 2, #loaded do refusals[#refusals + 1] = add_run(groups, loaded[1], loaded[i], i) end
+  return groups, refusals
 end
 
 -- ---- names ----
@@ -267,6 +271,26 @@ local function beside(base, entry, page)
   return h.all(head, changes(entry.compared, pictures, page.room))
 end
 
+-- The first metric over three runs or more, by when they were started.
+local function over_time(entries)
+  local list = {}
+  for _, entry in ipairs(entries) do
+    local m = entry.evaluation.metrics[1]
+    if m and m.value and m.value - m.value == 0 and entry.run.started and
+       (not list[1] or m.metric == list[1].metric.metric) then
+      list[#list + 1] = { evaluation = entry.evaluation, metric = m, when = entry.run.started,
+                          label = entry.label, place = #list }
+    end
+  end
+  if #list < 3 then return h.all() end
+  table.sort(list, function(a, b)
+    if a.when ~= b.when then return a.when < b.when end
+    return a.place < b.place
+  end)
+  return h.all(h.h3 { list[1].metric.metric, " over versions" },
+               h.p { class = "remark", "Oldest first." }, history.plot(list))
+end
+
 local function evaluation_section(entries, page, id)
   local first, space = entries[1], page.room
   local parts = { h.h2 { id = id, figures.name(title_of(first.evaluation)) },
@@ -278,6 +302,7 @@ local function evaluation_section(entries, page, id)
       return beside(first, entries[i], page)
     end)
   end
+  add("Over versions", function() return over_time(entries) end)
   add("Reliability", function() return reliabilities(entries) end)
   if #entries == 1 then
     add("Classes, confusion, problems", function() return own(first, page) end)
@@ -321,7 +346,7 @@ local function in_words(m)
   local p = figures.p(m.p)
   local more = {}
   if interval ~= "" then more[1] = "95 % interval " .. interval end
-  if p ~= "" then more[#more + 1] = p:find("^<") and "p " .. p or "p = " .. p end
+  if p ~= "" then more[#more + 1] = "p\u{A0}" .. (p:find("^<") and p:gsub(" ", "\u{A0}") or "=\u{A0}" .. p) end
   return ("%s %s by %s%s."):format(m.metric, m.difference < 0 and "fell" or "rose", size,
     #more > 0 and " (" .. table.concat(more, ", ") .. ")" or "")
 end
@@ -365,7 +390,11 @@ local function picture_finder(data)
 end
 
 local function build(loaded, data)
-  local labels, groups = labels_of(loaded), group(loaded)
+  local labels = labels_of(loaded)
+  local groups, refusals = group(loaded)
+  for i, why in ipairs(refusals) do
+    refusals[i] = h.p { class = "remark warning", "Not compared: ", why, "." }
+  end
   local page = { room = room.new(), pictures = picture_finder(data) }
   for _, entries in ipairs(groups) do
     for _, entry in ipairs(entries) do
@@ -383,7 +412,7 @@ local function build(loaded, data)
   local body = h.all(
     h.header { h.p { class = "eyebrow", "clipeval report" }, h.h1(figures.name(title)),
                h.p { class = "lead", #loaded == 1 and lead_single(loaded[1]) or lead_several(groups) },
-               facts(loaded, labels), contents(groups) }, "\n",
+               refusals, facts(loaded, labels), contents(groups) }, "\n",
     h.main(sections), "\n",
     document.footer(page.room))
   return document.make(title, body)

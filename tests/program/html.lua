@@ -165,9 +165,32 @@ for _, name in ipairs { "one", "two" } do
 end
 tap.has(text, "pocket", "a run is called by its model")
 tap.has(text, "tiny-clip-bin", "and the other by its own")
+tap.shell("'" .. arg.bin .. "' compare one two --format csv > compared.csv")
+local compared = 0
+for _, row in ipairs(records(here .. "/compared.csv")) do
+  if row.kind == "metric" and row.p ~= "" then
+    compared = compared + 1
+    for _, column in ipairs { "base", "new", "difference", "ci_low", "ci_high", "p", "p_adjusted" } do
+      tap.has(both, ('<data value="%s">'):format(row[column]),
+              ("%s: %s as compare has it"):format(row.metric, column))
+    end
+  elseif row.kind == "class" then
+    tap.has(both, ('<data value="%s">'):format(row.difference), "a class: its difference")
+  end
+end
+tap.ok(compared >= 4, "and that is something")
 local twice = report("twice.html", "one", "one", "one")
 check_page("twice.html", twice)
 tap.has(twice, "None.", "a run beside itself: nothing flipped")
+tap.has(twice, "acc@1 over versions", "three runs: a metric over versions")
+tap.is(count(twice, "<polyline"), 1, "as a line")
+
+-- Runs that must not be compared.
+tap.shell([[cp -r two other && sed -i 's/,all,/,val,/' other/report.csv && ]] ..
+          [[sed -i 's/"split": "all"/"split": "val"/' other/run.json]])
+local other = report("other.html", "one", "other")
+check_page("other.html", other)
+tap.has(other, "Not compared", "other data: not compared, and it is said")
 
 -- Pictures that are gone, and that lie elsewhere now.
 tap.shell("mv tree moved")

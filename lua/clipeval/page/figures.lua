@@ -33,12 +33,17 @@ function figures.range(metric, low, high)
   return figures.show(metric, low, true) .. " – " .. figures.show(metric, high)
 end
 
-local function with_sign(text) return text:find("^−") and text or "+" .. text end
+local function with_sign(text)
+  return (text:find("^−") or not text:find("[1-9]")) and text or "+" .. text
+end
 
 -- A difference: percentage points where the metric is a share.
 function figures.difference(metric, value, bare)
   if not value or value ~= value then return "–" end
-  if not figures.is_share(metric) then return with_sign(figures.show(metric, value)) end
+  if not figures.is_share(metric) then
+    local digits = measures.about(metric).unit == "plain" and "%.4f" or "%.4g"
+    return with_sign(signed(digits:format(value)))
+  end
   return with_sign(signed(("%.2f"):format(100 * value))) .. (bare and "" or " pp")
 end
 
