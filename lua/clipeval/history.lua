@@ -18,7 +18,7 @@ local function add(entries, run, name)
   for _, evaluation in ipairs(run.evaluations) do
     local m = choose(evaluation, name)
     if m or not name then
-      local entry = { run = run, evaluation = evaluation, metric = m, when = run.started or "",
+      local entry = { run = run, evaluation = evaluation, metric = m, when = tostring(run.started or ""),
                       path = run.path }
       entries[#entries + 1] = entry
     end
@@ -35,6 +35,8 @@ local function gather(directory, name)
     local ok, run = pcall(runs.load, path)
     if ok then
       add(entries, run, name)
+    elseif type(run) == "string" then
+      error(run, 0) -- no broken run, but a fault
     else
       broken[#broken + 1] = { path = path, problem = tostring(run) }
     end

@@ -68,6 +68,7 @@ end
 -- dear, and whole in its title.
 function figures.name(text)
   if text == nil or text == "" then return "" end
+  text = tostring(text) -- run.json may say anything
   return h.bdi { title = #text > 60 and text or nil, text }
 end
 
