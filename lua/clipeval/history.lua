@@ -18,9 +18,8 @@ local function add(entries, run, name)
   for _, evaluation in ipairs(run.evaluations) do
     local m = choose(evaluation, name)
     if m or not name then
-      local entry = { run = run, evaluation = evaluation, metric = m, when = tostring(run.started or ""),
-                      path = run.path }
-      entries[#entries + 1] = entry
+      entries[#entries + 1] = { run = run, evaluation = evaluation, metric = m, path = run.path,
+                                when = tostring(run.started or "") }
     end
   end
 end

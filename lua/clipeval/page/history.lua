@@ -37,9 +37,10 @@ function history.plot(list)
   for i, entry in ipairs(list) do
     local m = entry.metric
     points[i] = {
-      value = m.value, low = m.ci_low, high = m.ci_high, name = entry.label or entry.evaluation.model.name,
-      label = ("%s, %s: %s %s%s"):format(entry.evaluation.model.name, history.when(entry.when), name,
-        figures.show(name, m.value), m.ci_low and " (95 % interval " ..
+      value = m.value, low = m.ci_low, high = m.ci_high,
+      name = entry.label or entry.evaluation.model.name,
+      label = ("%s, %s: %s %s%s"):format(entry.evaluation.model.name, history.when(entry.when),
+        name, figures.show(name, m.value), m.ci_low and " (95 % interval " ..
         figures.range(name, m.ci_low, m.ci_high) .. ")" or "") }
   end
   local share = figures.is_share(name)
@@ -78,7 +79,8 @@ local function section(list, id)
     h.h2 { id = id, figures.name(first.dataset.name .. (split ~= "" and split ~= "all" and
                                  " (" .. split .. ")" or "")) },
     h.p { class = "remark", ("%s · %s · %s%s"):format(first.task, list[1].metric.metric,
-          util.count(#list, "run"), first.prompts.name and " · prompts " .. first.prompts.name or "") },
+          util.count(#list, "run"),
+          first.prompts.name and " · prompts " .. first.prompts.name or "") },
     history.plot(shown), table_of(shown),
     left > 0 and h.p { class = "more", ("%s before these are not shown."):format(
                                        util.count(left, "run")) },

@@ -60,8 +60,8 @@ local function counts(entries)
       end
     end
     if #parts > 0 then
-      lines[#lines + 1] = h.p { class = "remark", #entries > 1 and { metrics.run_name(entry), ": " },
-                                parts }
+      lines[#lines + 1] = h.p { class = "remark", #entries > 1 and
+                                { metrics.run_name(entry), ": " }, parts }
     end
   end
   return lines
@@ -84,11 +84,15 @@ function metrics.section(entries)
     end
   end
   if #rows == 0 then return h.p { class = "remark", "No metrics: the run did not finish." } end
-  local columns = { { "metric", "name" }, { "value", "number" }, { "95 % interval", "number interval" },
-                    { plots.scale(axis, function(x) return ("%d"):format(100 * x // 1) end), "plot" },
+  local columns = { { "metric", "name" }, { "value", "number" },
+                    { "95 % interval", "number interval" },
+                    { plots.scale(axis, function(x) return ("%d"):format(100 * x // 1) end),
+                      "plot" },
                     { "n", "number few", "n" } }
   if several then table.insert(columns, 2, { "run", "run" }) end
-  return h.all(h.h3 "Metrics", tables.make(columns, rows, { plotted = true, class = "metrics", label = "Metrics" }),
+  return h.all(h.h3 "Metrics",
+               tables.make(columns, rows, { plotted = true, class = "metrics",
+                                            label = "Metrics" }),
                h.div { class = "counts", counts(entries) })
 end
 

@@ -16,8 +16,8 @@ local TINY = 64               -- a picture below that is shown larger, with squa
 -- ---- base64 (RFC 4648, 4) ----
 
 local DIGITS = {}
-for i, c in ipairs { ("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"):byte(1, 64) } do
-  DIGITS[i - 1] = string.char(c)
+for c in ("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"):gmatch "." do
+  DIGITS[DIGITS[0] and #DIGITS + 1 or 0] = c
 end
 
 local function base64(bytes)
