@@ -104,8 +104,8 @@ local function remarks(pair, tested)
   end
   if tested then
     say("Intervals are paired, by bootstrap over the items. p: ", tests(pair),
-        "; adjusted by Holm's method for all metrics compared. Grey: within chance, adjusted "
-        .. "p above 0.05.")
+        "; adjusted by Holm's method for all metrics compared. Grey: within chance (adjusted p "
+        .. "above 0.05), or not tested.")
   end
   return h.div { class = "counts", parts }
 end
