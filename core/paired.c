@@ -1,9 +1,9 @@
 #include "paired.h"
 
-#include "binomial.h"
 #include "calibration.h"
 #include "paired_hits.h"
 #include "paired_rows.h"
+#include "paired_swaps.h"
 #include "sign_flip.h"
 #include "stats.h"
 #include "trials.h"
@@ -119,15 +119,6 @@ static void read_resamples(ce_paired_result *out, double *differences,
     out->high = ce_quantile(differences, count, 0.975);
 }
 
-/* Rows take 4 bytes a unit for the tally, and what they need to weigh it. */
-static ce_trials trials_of(const ce_paired *in, const ce_rows *rows) {
-    return (ce_trials){.count = in->resamples,
-                       .scratch = rows->units * sizeof(uint32_t) + ce_rows_scratch(rows),
-                       .work = rows->balls,
-                       .seed = in->seed,
-                       .threads = in->threads};
-}
-
 static int find_interval(ce_paired_result *out, const ce_paired *in, const ce_rows *rows,
                          ce_error *err) {
     ce_urn *urn = NULL;
@@ -136,10 +127,14 @@ static int find_interval(ce_paired_result *out, const ce_paired *in, const ce_ro
                              : ce_fail(err, CE_ENOMEM, "out of memory");
     if (code < 0)
         goto out;
-    ce_trials trials = trials_of(in, rows);
     b.urn = urn;
-    trials.run = resample;
-    trials.context = &b;
+    ce_trials trials = {.run = resample,
+                        .context = &b,
+                        .count = in->resamples,
+                        .scratch = rows->units * sizeof(uint32_t) + ce_rows_scratch(rows),
+                        .work = rows->rows,
+                        .seed = in->seed,
+                        .threads = in->threads};
     if ((code = ce_trials_run(&trials, err)) == CE_OK)
         read_resamples(out, b.differences, in);
 out:
@@ -179,46 +174,6 @@ static int test_signs(ce_paired_result *out, const ce_paired *in, const ce_rows 
     return code;
 }
 
-typedef struct swaps {
-    const ce_rows *rows;
-    bool *far; /* [resamples] */
-    double seen;
-} swaps;
-
-static void swap_runs(void *context, size_t number, ce_random *r, void *scratch) {
-    const swaps *s = context;
-    uint32_t *tally = scratch;
-    uint64_t coins = 0;
-    for (size_t u = 0; u < s->rows->units; u++, coins >>= 1) {
-        if (u % 64 == 0)
-            coins = ce_random_next(r);
-        tally[u] = s->rows->members[u] == 1
-                       ? (uint32_t)(coins & 1)
-                       : (uint32_t)ce_binomial_draw(r, s->rows->members[u], 0.5);
-    }
-    s->far[number] =
-        fabs(ce_rows_swapped(s->rows, tally, tally + s->rows->units)) >= s->seen;
-}
-
-static int test_swaps(ce_paired_result *out, const ce_paired *in, const ce_rows *rows,
-                      uint64_t seed, ce_error *err) {
-    swaps s = {rows, calloc(in->resamples, sizeof *s.far), fabs(out->difference) - 1e-12};
-    size_t far = 0;
-    if (!s.far)
-        return ce_fail(err, CE_ENOMEM, "out of memory");
-    ce_trials trials = trials_of(in, rows);
-    trials.run = swap_runs;
-    trials.context = &s;
-    trials.seed = seed;
-    int code = ce_trials_run(&trials, err);
-    for (size_t i = 0; code == CE_OK && i < in->resamples; i++)
-        far += s.far[i];
-    out->p = (double)(1 + far) / (double)(1 + in->resamples);
-    out->test = "swap permutation";
-    free(s.far);
-    return code;
-}
-
 /* Hits that stand each for themselves need no chance. */
 static int count_hits(ce_paired_result *out, const ce_paired *in) {
     double n = (double)in->n, differ = (double)(out->rose + out->fell);
@@ -234,8 +189,10 @@ static int count_hits(ce_paired_result *out, const ce_paired *in) {
 static int test(ce_paired_result *out, const ce_paired *in, const ce_rows *rows,
                 ce_error *err) {
     uint64_t seed = in->seed + 0x9fb21c651e98df25u;
-    if (in->statistic == CE_PAIRED_ECE)
-        return test_swaps(out, in, rows, seed, err);
+    if (in->statistic == CE_PAIRED_ECE) {
+        out->test = "swap permutation";
+        return ce_swap_test(&out->p, rows, in->resamples, seed, in->threads, err);
+    }
     return test_signs(out, in, rows, seed, err);
 }
 

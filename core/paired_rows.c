@@ -224,8 +224,7 @@ static double mean_of_means(const ce_rows *r, const uint32_t *weights) {
     return sum / (double)present;
 }
 
-/* |count * (accuracy - confidence)| over the bins. */
-static double error_sum(const double *gaps) {
+double ce_calibration_gaps(const double *gaps) {
     double sum = 0;
     for (size_t b = 0; b < BINS; b++)
         sum += fabs(gaps[b]);
@@ -240,28 +239,10 @@ static double calibration_difference(const ce_rows *r, const uint32_t *weights) 
         base[r->label[g] / BINS] += weighted(r->x + at, weights + at, n);
         changed[r->label[g] % BINS] += weighted(r->y + at, weights + at, n);
     }
-    return (error_sum(changed) - error_sum(base)) / count;
+    return (ce_calibration_gaps(changed) - ce_calibration_gaps(base)) / count;
 }
 
 double ce_rows_difference(const ce_rows *r, const uint32_t *tally, void *scratch) {
     const uint32_t *weights = row_weights(r, tally, scratch);
     return r->calibration ? calibration_difference(r, weights) : mean_of_means(r, weights);
-}
-
-/* Of each group the swapped part takes its value, and its bin, to the other run. */
-double ce_rows_swapped(const ce_rows *r, const uint32_t *tally, void *scratch) {
-    double base[BINS] = {0}, changed[BINS] = {0}, count = 0;
-    const uint32_t *weights = row_weights(r, tally, scratch);
-    for (size_t g = 0; g < r->groups; g++) {
-        size_t at = r->start[g], n = r->start[g + 1] - at;
-        size_t from = r->label[g] / BINS, to = r->label[g] % BINS;
-        double x = weighted(r->x + at, weights + at, n);
-        double y = weighted(r->y + at, weights + at, n);
-        base[from] += r->total_x[g] - x;
-        base[to] += y;
-        changed[to] += r->total_y[g] - y;
-        changed[from] += x;
-        count += r->total_count[g];
-    }
-    return (error_sum(changed) - error_sum(base)) / count;
 }

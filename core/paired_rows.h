@@ -29,14 +29,13 @@ typedef struct ce_rows {
 int ce_rows_new(ce_rows **out, const ce_paired *in, ce_error *err);
 void ce_rows_free(ce_rows *rows);
 
-/* Bytes of scratch that the two below need. */
+/* Bytes of scratch that this needs. */
 size_t ce_rows_scratch(const ce_rows *rows);
 
 /* The difference of the statistic where unit u was drawn tally[u] times. */
 double ce_rows_difference(const ce_rows *rows, const uint32_t *tally, void *scratch);
 
-/* For calibration: the difference where tally[u] of each unit's members have their runs
- * swapped. */
-double ce_rows_swapped(const ce_rows *rows, const uint32_t *tally, void *scratch);
+/* |count * (accuracy - confidence)|, summed over the bins. */
+double ce_calibration_gaps(const double *gaps);
 
 #endif

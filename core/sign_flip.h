@@ -17,4 +17,11 @@
 int ce_sign_flip(double *p, const double *values, size_t n, size_t flips, uint64_t seed,
                  int threads, ce_error *err);
 
+/* Eight values have 256 choices among them, whose sums are tabulated once for a batch of
+ * permutations; each of these then takes a byte of a random number for all eight. */
+enum { CE_EIGHT = 8, CE_CHOICES = 1 << CE_EIGHT, CE_FLIP_BATCH = 1024 };
+
+/* sums[CE_CHOICES]: of those of values[CE_EIGHT] whose bit is set in the choice. */
+void ce_choice_sums(double *sums, const double *values);
+
 #endif
