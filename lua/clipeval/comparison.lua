@@ -376,7 +376,9 @@ end
 -- Verdicts, once all p are known.
 function comparison.judge(c)
   local all = {}
-  for _, pair in ipairs(c.evaluations) do table.move(pair.metrics, 1, #pair.metrics, #all + 1, all) end
+  for _, pair in ipairs(c.evaluations) do
+    table.move(pair.metrics, 1, #pair.metrics, #all + 1, all)
+  end
   holm(all)
   for _, pair in ipairs(c.evaluations) do
     for _, row in ipairs(pair.metrics) do

@@ -89,8 +89,8 @@ local function verdict_line(c)
                                             util.count(#c.regressions, "regression"), words)
 end
 
-local METHOD = "intervals: 95 %%, paired bootstrap over items (%d resamples, seed %d); adjusted: " ..
-               "p after Holm, over all metrics tested"
+local METHOD = "intervals: 95 %%, paired bootstrap over items (%d resamples, seed %d); " ..
+               "adjusted: p after Holm, over all metrics tested"
 
 -- ---- aligned columns ----
 
@@ -143,8 +143,8 @@ end
 
 local function flip_lines(lines, list, words)
   if #list == 0 then return end
-  lines[#lines + 1] = ("  %s: %s%s"):format(words, util.count(#list, "item"),
-                                             #list > MOST and (", the first %d:"):format(MOST) or "")
+  local part = #list > MOST and (", the first %d:"):format(MOST) or ""
+  lines[#lines + 1] = ("  %s: %s%s"):format(words, util.count(#list, "item"), part)
   local rows = {}
   for i = 1, math.min(MOST, #list) do
     local f = list[i]
@@ -231,8 +231,9 @@ function formats.csv(c)
     end
     for _, row in ipairs(pair.metrics) do line("metric", csv_fields(row)) end
     for _, row in ipairs(pair.classes) do line("class", csv_fields(row)) end
-    for _, f in ipairs(pair.lost) do line("right to wrong", util.copy(f, { metric = pair.main })) end
-    for _, f in ipairs(pair.won) do line("wrong to right", util.copy(f, { metric = pair.main })) end
+    local main = { metric = pair.main }
+    for _, f in ipairs(pair.lost) do line("right to wrong", util.copy(f, main)) end
+    for _, f in ipairs(pair.won) do line("wrong to right", util.copy(f, main)) end
   end
   return table.concat(lines, "\n") .. "\n"
 end
@@ -247,12 +248,14 @@ local function about_run(run)
 end
 
 local function json_row(row)
+  local higher
+  if row.sign ~= 0 then higher = row.sign > 0 end
   return { metric = row.metric, class = row.class, unit = row.unit, base = row.base,
            new = row.new, difference = row.difference, ci_low = row.p and row.low,
            ci_high = row.p and row.high, p = row.p, p_adjusted = row.adjusted, n = row.n,
            better = row.better, worse = row.worse, test = row.test, clustered = row.clustered,
            verdict = row.verdict, fired = row.fired, base_reported = row.base_reported,
-           new_reported = row.new_reported, higher_is_better = row.sign ~= 0 and row.sign > 0 or nil }
+           new_reported = row.new_reported, higher_is_better = higher }
 end
 
 local function map(list, f)
@@ -415,8 +418,8 @@ function formats.junit(c)
   end
   if errors > 0 then suites[#suites + 1] = junit_faults(c.faults) end
   return ('<?xml version="1.0" encoding="UTF-8"?>\n<testsuites name="clipeval" tests="%d" ' ..
-          'failures="%d" errors="%d">\n%s\n</testsuites>\n'):format(tests + errors, failures, errors,
-                                                                   table.concat(suites, "\n"))
+          'failures="%d" errors="%d">\n%s\n</testsuites>\n'):format(
+    tests + errors, failures, errors, table.concat(suites, "\n"))
 end
 
 return formats

@@ -250,8 +250,8 @@ function measures.figure(m)
 end
 
 -- How far rounding to nine digits may move a figure: by half a digit in the report, and where
--- items are no hits (a Brier score may be above 1) by as much again. A confidence at the edge of a bin of the
--- calibration error may fall into the next.
+-- items are no hits (a Brier score may be above 1) by as much again. A confidence at the edge
+-- of a bin of the calibration error may fall into the next.
 local function tolerance(m, n)
   local edges = 0
   for _, x in ipairs(m.statistic == "ece" and m.confidence or {}) do

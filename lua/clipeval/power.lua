@@ -51,8 +51,8 @@ end
 local writers = {}
 
 function writers.table(rows, drop, alpha)
-  local lines = { ("to see a drop of %s with a power of %g %% (two-sided, alpha %g), each metric " ..
-                   "alone:"):format(rules.show(drop, "percent"), 100 * POWER, alpha) }
+  local lines = { ("to see a drop of %s with a power of %g %% (two-sided, alpha %g), each " ..
+                   "metric alone:"):format(rules.show(drop, "percent"), 100 * POWER, alpha) }
   local last
   for _, row in ipairs(rows) do
     if row.evaluation ~= last then lines[#lines + 1] = row.evaluation end

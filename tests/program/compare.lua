@@ -223,6 +223,8 @@ for _, name in ipairs { "acc@1", "mean_per_class_recall", "ece", "brier" } do
 end
 tap.is(by.brier.worse .. " " .. by.brier.better, "32 0", "of a Brier score those that rose are worse")
 tap.is(by["acc@1"].p, 2 * 0.5 ^ 16, "16 lost, none won")
+tap.is(tostring(by.ece.higher_is_better) .. tostring(by["acc@1"].higher_is_better), "falsetrue",
+       "json: which way is better")
 tap.is(by.ties.p, nil, "counts are not tested")
 tap.is(compare("c2", "c1", "--max-drop", "0.01", "--alpha", "0.05"), 0, "better in all: exit code 0")
 tap.is(compare("c1", "c2", "--max-drop", "30pp"), 0, "points: of metrics in percent")
