@@ -393,8 +393,8 @@ int ce_encode_images(ce_model *model, float *embeds, float *pixels,
              .pixels = pixels};
     int result = CE_OK;
     if (n && options->cache && !pixels) {
-        result = ce_lookup_pictures(&j.lookup, model, options->cache, pictures, n, embeds,
-                                    status, err);
+        result =
+            ce_lookup_pictures(&j.lookup, model, options, pictures, n, embeds, status, err);
         j.n = j.lookup.todo ? j.lookup.count : n;
     }
     if (result == CE_OK && n)
@@ -419,7 +419,7 @@ int ce_encode_texts(ce_model *model, float *embeds, int32_t *ids, const ce_text 
              .ids = ids};
     int result = CE_OK;
     if (n && options->cache)
-        result = ce_lookup_texts(&j.lookup, model, options->cache, err);
+        result = ce_lookup_texts(&j.lookup, model, options, err);
     if (result == CE_OK && n)
         result = run(&j, err);
     ce_lookup_close(&j.lookup);

@@ -6,17 +6,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int open_space(ce_lookup *l, ce_model *model, ce_cache *cache, ce_tower tower,
-                      ce_error *err) {
+/* Pictures that are looked up at a time: of many blocks a slice reads each once, and Ctrl-C
+ * keeps the slices that were finished. */
+enum { SLICE = 1 << 14 };
+
+static bool is_cancelled(const ce_lookup *l) {
+    return l->cancel && atomic_load(l->cancel);
+}
+
+static int open_space(ce_lookup *l, ce_model *model, const ce_pipeline_options *options,
+                      ce_tower tower, ce_error *err) {
     const char *sha256;
     char *identity;
-    *l = (ce_lookup){.cache = cache, .width = (size_t)ce_model_get_info(model)->embed_dim};
-    int result = ce_model_known_sha256(model, cache, &sha256, err);
+    *l = (ce_lookup){.cache = options->cache,
+                     .cancel = options->cancel,
+                     .width = (size_t)ce_model_get_info(model)->embed_dim};
+    int result = ce_model_known_sha256(model, l->cache, &sha256, err);
     if (result == CE_OK)
         result = ce_identity(&identity, model, tower, sha256, err);
     if (result < 0)
         return result;
-    l->space = ce_cache_space(cache, identity, sha256, l->width);
+    l->space = ce_cache_space(l->cache, identity, sha256, l->width);
     free(identity);
     return l->space ? CE_OK : ce_fail(err, CE_ENOMEM, "out of memory");
 }
@@ -30,13 +40,13 @@ static bool stamp_picture(const ce_picture *p, ce_stamp *out) {
 }
 
 /* known[i]: keys[i] is the picture's, told by its pixels or by its file's stamp. */
-static void find_keys(ce_lookup *l, const ce_picture *pictures, size_t n, ce_digest *keys,
-                      bool *known) {
-    for (size_t i = 0; i < n; i++)
+static void find_keys(const ce_lookup *l, const ce_picture *pictures, ce_stamp *stamps,
+                      size_t n, ce_digest *keys, bool *known) {
+    for (size_t i = 0; i < n && !is_cancelled(l); i++)
         if (pictures[i].path)
-            (void)stamp_picture(&pictures[i], &l->stamps[i]);
-    ce_cache_find_files(l->cache, l->stamps, n, keys, known);
-    for (size_t i = 0; i < n; i++) {
+            (void)stamp_picture(&pictures[i], &stamps[i]);
+    ce_cache_find_files(l->cache, stamps, n, keys, known);
+    for (size_t i = 0; i < n && !is_cancelled(l); i++) {
         if (!pictures[i].path)
             keys[i] = ce_pixels_key(&pictures[i]);
         else if (known[i])
@@ -45,46 +55,43 @@ static void find_keys(ce_lookup *l, const ce_picture *pictures, size_t n, ce_dig
     }
 }
 
-/* What is found is done; what is not is listed. Of two pictures with one key, both. */
-static int find_rows(ce_lookup *l, const ce_digest *keys, const bool *known, size_t n,
-                     float *embeds, ce_item_status *status, ce_error *err) {
-    bool *found = calloc(n, sizeof *found);
-    l->todo = calloc(n, sizeof *l->todo);
-    if (!found || !l->todo) {
-        free(found);
-        return ce_fail(err, CE_ENOMEM, "out of memory");
-    }
-    ce_cache_find(l->cache, l->space, keys, n, embeds, l->width, found);
+/* Looks for the items from `first` on: what is found is done, what is not is listed. Of two
+ * pictures with one key, both. */
+static void find_slice(ce_lookup *l, const ce_picture *pictures, size_t first, size_t n,
+                       float *embeds, ce_item_status *status) {
+    bool known[SLICE], found[SLICE];
+    ce_digest *keys = l->keys + first;
+    find_keys(l, pictures + first, l->stamps + first, n, keys, known);
+    if (is_cancelled(l)) /* not all keys are there */
+        return;
+    ce_cache_find(l->cache, l->space, keys, n, embeds + first * l->width, l->width, found);
     for (size_t i = 0; i < n; i++) {
-        status[i].found = status[i].done = found[i] && known[i];
-        if (!status[i].found)
-            l->todo[l->count++] = i;
+        ce_item_status *s = &status[first + i];
+        s->found = s->done = found[i] && known[i];
+        if (!s->found)
+            l->todo[l->count++] = first + i;
     }
-    free(found);
-    return CE_OK;
 }
 
-int ce_lookup_pictures(ce_lookup *l, ce_model *model, ce_cache *cache,
+int ce_lookup_pictures(ce_lookup *l, ce_model *model, const ce_pipeline_options *options,
                        const ce_picture *pictures, size_t n, float *embeds,
                        ce_item_status *status, ce_error *err) {
-    int result = open_space(l, model, cache, CE_IMAGE_TOWER, err);
+    int result = open_space(l, model, options, CE_IMAGE_TOWER, err);
     if (result < 0)
         return result;
-    bool *known = calloc(n, sizeof *known);
+    l->todo = calloc(n, sizeof *l->todo);
     l->stamps = calloc(n, sizeof *l->stamps);
     l->keys = calloc(n, sizeof *l->keys);
-    if (!known || !l->stamps || !l->keys) {
-        result = ce_fail(err, CE_ENOMEM, "out of memory");
-    } else {
-        find_keys(l, pictures, n, l->keys, known);
-        result = find_rows(l, l->keys, known, n, embeds, status, err);
-    }
-    free(known);
-    return result;
+    if (!l->todo || !l->stamps || !l->keys)
+        return ce_fail(err, CE_ENOMEM, "out of memory");
+    for (size_t i = 0; i < n && !is_cancelled(l); i += SLICE)
+        find_slice(l, pictures, i, n - i < SLICE ? n - i : SLICE, embeds, status);
+    return is_cancelled(l) ? ce_fail(err, CE_ECANCELLED, "interrupted") : CE_OK;
 }
 
-int ce_lookup_texts(ce_lookup *l, ce_model *model, ce_cache *cache, ce_error *err) {
-    return open_space(l, model, cache, CE_TEXT_TOWER, err);
+int ce_lookup_texts(ce_lookup *l, ce_model *model, const ce_pipeline_options *options,
+                    ce_error *err) {
+    return open_space(l, model, options, CE_TEXT_TOWER, err);
 }
 
 void ce_lookup_close(ce_lookup *l) {
