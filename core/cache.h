@@ -3,10 +3,10 @@
  *     ce_cache *cache;
  *     ce_cache_open(&cache, "/home/me/.cache/clipeval", 20000000000, &err);
  *     ce_space *space = ce_cache_space(cache, identity, sha256, d);
- *     ce_cache_find(cache, space, keys, n, rows, d, found);   // rows of keys that are
- * there ce_cache_put(cache, space, &key, row);                  // what was computed
- * instead ce_cache_flush(cache);                                  // written, in one
- * transaction ce_cache_close(cache);
+ *     ce_cache_find(cache, space, keys, n, rows, d, found); // what is there
+ *     ce_cache_put(cache, space, &key, row);                // what was computed instead
+ *     ce_cache_flush(cache);                                // in one transaction
+ *     ce_cache_close(cache);
  *
  * A key is a digest of content, a space of all else that the numbers depend on (see
  * identity.h): no path, no clock and no batch is part of either, so what is found is bit
@@ -30,8 +30,7 @@
  * Whatever is read is checked against its digest before it is believed, a row also against
  * its key, so a flipped bit costs a computation and never a figure. Why SQLite holds the
  * blocks too, and not files beside it: a block and its places appear in one transaction, so
- * no moment of a kill leaves one without the other, and nothing needs to be collected; and
- * read in 8 kB pages 100 MB of blocks take 60 ms, which is what plain files take.
+ * no moment of a kill leaves one without the other, and nothing needs to be collected.
  */
 #ifndef CE_CACHE_H
 #define CE_CACHE_H
@@ -87,8 +86,8 @@ void ce_cache_flush(ce_cache *c);
 typedef struct ce_stamp {
     ce_digest place; /* device, inode, and the part */
     ce_digest state; /* its size, and when it was last changed, to the nanosecond */
-    bool
-        is_settled; /* changed longer ago than a clock's grain: git's "racily clean" rule */
+    /* changed longer ago than a clock's grain: git's "racily clean" rule */
+    bool is_settled;
 } ce_stamp;
 
 /* Of what stat(2) says now; offset and size are 0 for a whole file. */

@@ -122,6 +122,15 @@ int64_t ce_cache_bytes(ce_cache *c);
  * each in a transaction of its own. */
 int ce_cache_evict(ce_cache *c, uint64_t target, int64_t before, size_t *dropped);
 
+/* Joins the small blocks of a space, in transactions of their own. */
+void ce_cache_join(ce_cache *c, ce_space *s);
+
+/* The pending digests of files, inside a write transaction. */
+int ce_cache_write_files(ce_cache *c);
+
+/* Drops what does not fit its digest among the files and the weights, and counts it. */
+int ce_cache_verify_files(ce_cache *c, size_t *bad);
+
 /* What protects a small entry from flipped bits: of its two parts. */
 ce_digest ce_cache_seal(const ce_digest *a, const ce_digest *b);
 

@@ -208,46 +208,6 @@ static int verify_blocks(ce_cache *c, size_t *checked, size_t *bad) {
     return rc;
 }
 
-static bool take(sqlite3_stmt *s, int column, ce_digest *out) {
-    const void *blob = sqlite3_column_blob(s, column);
-    bool fits = blob && sqlite3_column_bytes(s, column) == (int)sizeof out->bytes;
-    if (fits)
-        memcpy(out->bytes, blob, sizeof out->bytes);
-    return fits;
-}
-
-/* Entries of files; a bad one is dropped. */
-static int verify_files(ce_cache *c, size_t *bad) {
-    static const char all[] = "SELECT place, state, content, sum FROM file";
-    static const char drop[] = "DELETE FROM file WHERE place = ?1";
-    sqlite3_stmt *s, *d;
-    int rc = sqlite3_exec(c->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
-    if (rc != SQLITE_OK || (rc = sqlite3_prepare_v2(c->db, all, -1, &s, NULL)) != SQLITE_OK)
-        return rc;
-    rc = sqlite3_prepare_v2(c->db, drop, -1, &d, NULL);
-    while (rc == SQLITE_OK && (rc = sqlite3_step(s)) == SQLITE_ROW) {
-        ce_digest part[4], sum;
-        bool fits = true;
-        for (int i = 0; i < 4; i++)
-            fits = take(s, i, &part[i]) && fits;
-        if (fits) {
-            sum = ce_cache_seal(&part[0], &part[1]);
-            sum = ce_cache_seal(&sum, &part[2]);
-            fits = ce_digest_equal(&sum, &part[3]);
-        }
-        rc = SQLITE_OK;
-        if (!fits) {
-            ++*bad;
-            sqlite3_bind_value(d, 1, sqlite3_column_value(s, 0));
-            rc = sqlite3_step(d) == SQLITE_DONE ? SQLITE_OK : sqlite3_errcode(c->db);
-            sqlite3_reset(d);
-        }
-    }
-    sqlite3_finalize(s);
-    sqlite3_finalize(d);
-    return rc == SQLITE_DONE ? sqlite3_exec(c->db, "COMMIT", NULL, NULL, NULL) : rc;
-}
-
 int ce_cache_verify(ce_cache *c, size_t *checked, size_t *bad, ce_error *err) {
     bool holds = false;
     *checked = 0;
@@ -259,7 +219,7 @@ int ce_cache_verify(ce_cache *c, size_t *checked, size_t *bad, ce_error *err) {
     if (rc == SQLITE_OK)
         rc = verify_blocks(c, checked, bad);
     if (rc == SQLITE_OK)
-        rc = verify_files(c, bad);
+        rc = ce_cache_verify_files(c, bad);
     int code = CE_OK;
     if ((rc & 0xff) == SQLITE_CORRUPT) {
         ++*bad;
