@@ -1,4 +1,4 @@
-/* ./dev bench [encode|resnet|cores|start]: speed and memory of CLIPs of random weights, the
+/* ./dev bench [encode|resnet|cores|start|rescore|compare|warm]: speed and memory of CLIPs of random weights, the
  * size of ViT-B/32 and of RN50, each figure a ratio against a baseline in the same run,
  * alternating, medians of ROUNDS.
  *
@@ -11,6 +11,7 @@
  *   cores    the whole pipeline (JPEG decode, preprocess, encode) on 1 core and on all
  *   start    `clipeval encode` of one picture, from exec to exit: wall clock and peak
  * memory
+ *   rescore, compare, warm: tests/bench_runs.lua
  */
 #include "bench_files.h"
 #include "blas.h"
@@ -232,6 +233,23 @@ static void bench_start(size_t weights) {
         mb, 1e3 * median(wall, ROUNDS), median(memory, ROUNDS), 1.15 * mb + 64);
 }
 
+/* What a second run costs is measured by a script. */
+static void bench_runs(const char *what) {
+    char option[32], model[128];
+    snprintf(option, sizeof option, "what=%s", what);
+    snprintf(model, sizeof model, "small=%s", directory);
+    files_write_small();
+    pid_t child = fork();
+    if (child == 0) {
+        execl(CLIPEVAL, CLIPEVAL, "run", "--quiet", BENCH_RUNS, "-o", option, "-o", model, "-o",
+              "bin=" CLIPEVAL, (char *)NULL);
+        _exit(127);
+    }
+    int status = 0;
+    if (child < 0 || waitpid(child, &status, 0) < 0 || status != 0)
+        die("tests/bench_runs.lua failed");
+}
+
 int main(int argc, char **argv) {
     const char *only = argc > 1 ? argv[1] : "";
     bool all = !*only;
@@ -243,6 +261,12 @@ int main(int argc, char **argv) {
     cores = cores > 64 ? 64 : cores;
     printf("engine  %s; baseline %s; medians of %d\n", ce_engine_description(),
            ce_blas_description(), ROUNDS);
+    if (!strcmp(only, "rescore") || !strcmp(only, "compare") || !strcmp(only, "warm")) {
+        bench_runs(only);
+        return 0;
+    }
+    if (all)
+        bench_runs("all");
     if (all || strcmp(only, "resnet") == 0)
         bench_resnet(cores);
     if (strcmp(only, "resnet") == 0)
