@@ -29,10 +29,9 @@ typedef struct ce_checkpoint {
 /* `path` is a directory or a weights file; `arch` names one of open_clip's architectures
  * ("ViT-B-32"), "openai", or is a path of a model configuration (*.json); NULL: the
  * checkpoint says it. Of a directory with open_clip_config.json a named architecture
- * replaces model_cfg only, and the recipe for pictures stays. CE_EIO: nothing there, or a link that
- * leads nowhere;
- * CE_EFORMAT: no model, or nothing that says which architecture it is (the message says
- * what would). */
+ * replaces model_cfg only, and the recipe for pictures stays. CE_EIO: nothing there, or a
+ * link that leads nowhere; CE_EFORMAT: no model, or nothing that says which architecture it
+ * is (the message says what would). */
 int ce_checkpoint_find(ce_checkpoint *out, const char *path, const char *arch,
                        ce_error *err);
 

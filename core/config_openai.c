@@ -74,9 +74,8 @@ static int read_side(const ce_weights *w, const char *name, int rank, int side, 
                        ce_weights_path(w), name, t->rank, rank);
     size_t n = t->shape[side];
     if (n < (size_t)min || n > (size_t)max)
-        return ce_fail(
-            err, CE_EFORMAT,
-            "%s: tensor %s has a side of %zu, where an OpenAI CLIP has %d to %d",
+        return ce_fail(err, CE_EFORMAT,
+                       "%s: tensor %s has a side of %zu, where an OpenAI CLIP has %d to %d",
                        ce_weights_path(w), name, n, min, max);
     *out = (int)n;
     return CE_OK;

@@ -44,9 +44,9 @@ typedef struct ce_tokens {
 int ce_tokenizer_open(ce_tokenizer **out, const char *dir, ce_tokenizer_kind kind,
                       ce_text_style style, ce_error *err);
 
-/* What open_clip puts around a tokenizer of transformers: texts are cleaned before (clean.h);
- * with `blank_end` the end token's id becomes 0 (its strip_sep_token). Before the first
- * text. */
+/* What open_clip puts around a tokenizer of transformers: texts are cleaned before
+ * (clean.h); with `blank_end` the end token's id becomes 0 (its strip_sep_token). Before
+ * the first text. */
 void ce_tokenizer_wrap(ce_tokenizer *tok, ce_clean clean, bool blank_end);
 
 /* Opens the BPE tokenizer of the checkpoint directory `dir`: tokenizer.json, or

@@ -229,8 +229,8 @@ static int matrix_stack(lua_State *L) {
         lua_rawgeti(L, 1, i);
         const ce_matrix *m = ce_lua_check_matrix(L, -1);
         cols = i == 1 ? m->cols : cols;
-        luaL_argcheck(L, m->cols == cols && !__builtin_add_overflow(rows, m->rows, &rows), 1,
-                      "matrices of different widths");
+        luaL_argcheck(L, m->cols == cols && !__builtin_add_overflow(rows, m->rows, &rows),
+                      1, "matrices of different widths");
         lua_pop(L, 1);
     }
     luaL_argcheck(L, cols > 0, 1, "no matrices");
@@ -307,16 +307,12 @@ static int matrix_close(lua_State *L) {
     return 0;
 }
 
-static const luaL_Reg METHODS[] = {{"normalize", matrix_normalize},
-                                   {"mean", matrix_mean},
-                                   {"similarity", matrix_similarity},
-                                   {"topk", matrix_topk},
-                                   {"ranks", matrix_ranks},
-                                   {"plus", matrix_plus},
-                                   {"select", matrix_select},
-                                   {"slice", matrix_slice},
-                                   {"totable", matrix_totable},
-                                   {NULL, NULL}};
+static const luaL_Reg METHODS[] = {
+    {"normalize", matrix_normalize},   {"mean", matrix_mean},
+    {"similarity", matrix_similarity}, {"topk", matrix_topk},
+    {"ranks", matrix_ranks},           {"plus", matrix_plus},
+    {"select", matrix_select},         {"slice", matrix_slice},
+    {"totable", matrix_totable},       {NULL, NULL}};
 
 static const luaL_Reg META[] = {{"__index", matrix_index},
                                 {"__len", matrix_len},

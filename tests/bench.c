@@ -1,6 +1,6 @@
-/* ./dev bench [encode|resnet|cores|start|rescore|compare|warm]: speed and memory of CLIPs of random weights, the
- * size of ViT-B/32 and of RN50, each figure a ratio against a baseline in the same run,
- * alternating, medians of ROUNDS.
+/* ./dev bench [encode|resnet|cores|start|rescore|compare|warm]: speed and memory of CLIPs
+ * of random weights, the size of ViT-B/32 and of RN50, each figure a ratio against a
+ * baseline in the same run, alternating, medians of ROUNDS.
  *
  *   encode   pictures per second on all cores, and what cblas_sgemm alone needs for the
  *            matrix products of the same layers (attention, norms and activations are ours
@@ -241,8 +241,8 @@ static void bench_runs(const char *what) {
     files_write_small();
     pid_t child = fork();
     if (child == 0) {
-        execl(CLIPEVAL, CLIPEVAL, "run", "--quiet", BENCH_RUNS, "-o", option, "-o", model, "-o",
-              "bin=" CLIPEVAL, (char *)NULL);
+        execl(CLIPEVAL, CLIPEVAL, "run", "--quiet", BENCH_RUNS, "-o", option, "-o", model,
+              "-o", "bin=" CLIPEVAL, (char *)NULL);
         _exit(127);
     }
     int status = 0;

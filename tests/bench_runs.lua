@@ -1,7 +1,7 @@
 -- ./dev bench rescore|compare|warm: what a second run costs. Wall clock of whole processes,
 -- from exec to exit; medians of ROUNDS.
 local ROUNDS, ITEMS, CLASSES = 5, 50000, 1000
-local wanted = arg.what
+local wanted, small, bin = arg.what, arg.small, arg.bin
 local directory = os.tmpname()
 os.remove(directory)
 os.execute("mkdir " .. directory)
@@ -16,7 +16,7 @@ end
 -- Seconds that `clipeval ARGUMENTS` takes, run in the directory.
 local function timed(arguments)
   local start = clock()
-  local ok = os.execute(("cd %s && '%s' %s >log 2>&1"):format(directory, arg.bin, arguments))
+  local ok = os.execute(("cd %s && '%s' %s >log 2>&1"):format(directory, bin, arguments))
   local seconds = clock() - start
   if not ok then
     local log = io.open(directory .. "/log")
@@ -58,16 +58,20 @@ return clip.zeroshot {
   file:close()
 end
 
-local function rescore(words, out)
-  return timed(("run many.lua --quiet --model %s --cache cache -o words='%s' --out %s"):format(
-    arg.small, words, out))
+local function rescore(words, out, more)
+  return timed(("run many.lua --quiet --model %s --cache cache -o words='%s' --out %s %s"):format(
+    small, words, out, more or ""))
 end
 
+-- With one picture a run costs its start, the list of items and the texts.
 local function bench_rescore()
-  local cold, again = rescore("a photo of", "cold"), {}
-  for i = 1, ROUNDS do again[i] = rescore("round " .. i .. " of", "again" .. i) end
-  print(("rescore %d cached pictures, %d classes, new prompts: %.2f s, the texts included (cold %.1f s)")
-        :format(ITEMS, CLASSES, median(again), cold))
+  local cold, again, one = rescore("a photo of", "cold"), {}, {}
+  for i = 1, ROUNDS do
+    again[i] = rescore("round " .. i .. " of", "again" .. i)
+    one[i] = rescore("one " .. i .. " of", "one" .. i, "--limit 1")
+  end
+  print(("rescore %d cached pictures, %d classes, new prompts: %.2f s, of which %.2f s before and "
+         .. "for the texts (cold %.1f s)"):format(ITEMS, CLASSES, median(again), median(one), cold))
 end
 
 local function bench_compare()
