@@ -210,12 +210,22 @@ static double weighted(const double *value, const uint32_t *weight, size_t n) {
     return (lane[0] + lane[1]) + (lane[2] + lane[3]);
 }
 
+/* How many items of a group were drawn. */
+static double group_count(const ce_rows *r, size_t at, size_t n, const uint32_t *weights) {
+    uint64_t sum = 0;
+    if (r->unit)
+        return weighted(r->count + at, weights + at, n);
+    for (size_t i = at; i < at + n; i++) /* a member is an item */
+        sum += weights[i];
+    return (double)sum;
+}
+
 static double mean_of_means(const ce_rows *r, const uint32_t *weights) {
     double sum = 0;
     size_t present = 0;
     for (size_t g = 0; g < r->groups; g++) {
         size_t at = r->start[g], n = r->start[g + 1] - at;
-        double count = weighted(r->count + at, weights + at, n);
+        double count = group_count(r, at, n, weights);
         if (count == 0)
             continue;
         sum += weighted(r->x + at, weights + at, n) / count;
@@ -235,7 +245,7 @@ static double calibration_difference(const ce_rows *r, const uint32_t *weights) 
     double base[BINS] = {0}, changed[BINS] = {0}, count = 0;
     for (size_t g = 0; g < r->groups; g++) {
         size_t at = r->start[g], n = r->start[g + 1] - at;
-        count += weighted(r->count + at, weights + at, n);
+        count += group_count(r, at, n, weights);
         base[r->label[g] / BINS] += weighted(r->x + at, weights + at, n);
         changed[r->label[g] % BINS] += weighted(r->y + at, weights + at, n);
     }

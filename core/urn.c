@@ -13,17 +13,20 @@
  * to somewhat less than is to be drawn; what is then missing is drawn ball by ball. Where
  * the sum came out too large all begins again.
  *
- * Kinds with as many balls share a table of their Poisson distribution: twelve random bits
- * choose a slot, which tells the count; or, if two counts share the slot, that the rest of
- * the number must be looked at. */
-enum { SLOT_BITS = 12, SLOTS = 1 << SLOT_BITS, A_WORD = 64 / SLOT_BITS, SHARED = 0xffff };
+ * Kinds with as many balls share a table of outcomes: twelve random bits choose a slot,
+ * which tells the outcome; or, if outcomes share the slot, the first of them, and the rest
+ * of the number decides. An outcome is a count; for kinds of a single ball, of which there
+ * are the most, the counts of two of them. */
+enum { SLOT_BITS = 12, SLOTS = 1 << SLOT_BITS, A_WORD = 64 / SLOT_BITS };
+enum { SHARED = 0x8000, MOST_FIRST = 0x7fff, SIDE = 32 }; /* a pair: SIDE a + b */
 
 typedef struct shelf {
-    size_t kinds, first;  /* kind[first ..] of the urn */
-    uint32_t lowest;      /* count, with which `below` begins */
-    size_t counts;        /* how many follow it */
-    double *below;        /* [counts] P(X <= lowest + i) */
-    uint16_t slot[SLOTS]; /* count - lowest, or SHARED */
+    size_t kinds, first; /* kind[first ..] of the urn */
+    bool pairs;
+    uint32_t lowest; /* what outcome 0 counts */
+    size_t outcomes;
+    double *below;        /* [outcomes] the chance of this one or one before it */
+    uint16_t slot[SLOTS]; /* an outcome; SHARED + the first of several */
 } shelf;
 
 struct ce_urn {
@@ -34,36 +37,45 @@ struct ce_urn {
     uint32_t *ball; /* [balls] kinds */
 };
 
-/* ---- a Poisson distribution ---- */
+/* ---- tables ---- */
 
-static size_t count_at(const shelf *s, double u) {
-    size_t low = 0, high = s->counts - 1; /* rounding may leave u above the last */
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (s->below[middle] > u)
-            high = middle;
-        else
-            low = middle + 1;
+static void fill_slots(shelf *s) {
+    size_t at = 0, last = s->outcomes - 1;
+    for (size_t i = 0; i < SLOTS; i++) {
+        while (at < last && s->below[at] <= (double)i / SLOTS)
+            at++;
+        bool whole = s->below[at] >= (double)(i + 1) / SLOTS && at <= MOST_FIRST;
+        s->slot[i] = (uint16_t)((at < MOST_FIRST ? at : MOST_FIRST) | (whole ? 0 : SHARED));
     }
-    return low;
+}
+
+static bool tabulate_pairs(shelf *s, double mean) {
+    double sum = 0;
+    s->pairs = true;
+    s->outcomes = SIDE * SIDE; /* 32 where 1 is expected: one in 10^36 */
+    s->below = calloc(s->outcomes, sizeof *s->below);
+    for (uint64_t i = 0; s->below && i < s->outcomes; i++)
+        s->below[i] = sum +=
+            ce_poisson_pmf(i / SIDE, mean) * ce_poisson_pmf(i % SIDE, mean);
+    return s->below != NULL;
 }
 
 /* Ten standard deviations, and more where few are expected: what lies beyond is lost in
  * the rounding of a double. */
-static bool tabulate(shelf *s, double mean) {
+static bool tabulate_counts(shelf *s, double mean) {
     double width = 10 * sqrt(mean) + 30, sum = 0;
     s->lowest = mean > width ? (uint32_t)(mean - width) : 0;
-    s->counts = (size_t)(mean + width) - s->lowest + 1;
-    s->below = calloc(s->counts, sizeof *s->below);
-    if (!s->below)
-        return false;
-    for (size_t i = 0; i < s->counts; i++)
+    s->outcomes = (size_t)(mean + width) - s->lowest + 1;
+    s->below = calloc(s->outcomes, sizeof *s->below);
+    for (size_t i = 0; s->below && i < s->outcomes; i++)
         s->below[i] = sum += ce_poisson_pmf(s->lowest + i, mean);
-    for (size_t i = 0; i < SLOTS; i++) {
-        size_t from = count_at(s, (double)i / SLOTS);
-        bool whole = s->below[from] >= (double)(i + 1) / SLOTS && from < SHARED;
-        s->slot[i] = whole ? (uint16_t)from : SHARED;
-    }
+    return s->below != NULL;
+}
+
+static bool tabulate(shelf *s, uint32_t balls, double rate) {
+    if (!(balls == 1 ? tabulate_pairs(s, rate) : tabulate_counts(s, balls * rate)))
+        return false;
+    fill_slots(s);
     return true;
 }
 
@@ -80,10 +92,10 @@ static int by_size(const void *a, const void *b) {
     return (p->kind > q->kind) - (p->kind < q->kind);
 }
 
-/* Three standard deviations below: one sum in a thousand is too large. */
+/* Two standard deviations below: one sum in forty is too large, and drawn again. */
 static double rate_of(size_t balls) {
     double count = (double)balls;
-    return balls < 100 ? 0 : (count - 3 * sqrt(count)) / count;
+    return balls < 100 ? 0 : (count - 2 * sqrt(count)) / count;
 }
 
 static size_t count_sizes(const pile *piles, size_t kinds) {
@@ -104,7 +116,7 @@ static bool fill(ce_urn *urn, const pile *piles) {
         if (k == 0 || piles[k].balls != piles[k - 1].balls) {
             shelf *s = &urn->shelf[urn->shelves++];
             s->first = k;
-            if (!tabulate(s, fmax(urn->rate * piles[k].balls, 1e-300)))
+            if (!tabulate(s, piles[k].balls, urn->rate))
                 return false;
         }
         urn->shelf[urn->shelves - 1].kinds++;
@@ -160,27 +172,61 @@ void ce_urn_free(ce_urn *urn) {
 
 /* ---- drawing ---- */
 
-/* The count, less the lowest, where two share the slot. */
-static uint32_t settle(const shelf *s, uint64_t slot, ce_random *r) {
-    return (uint32_t)count_at(s, ((double)slot + ce_random_unit(r)) / SLOTS);
+/* Which of the outcomes that share the slot; the last, should rounding leave none. */
+static size_t settle(const shelf *s, size_t slot, ce_random *r) {
+    double u = ((double)slot + ce_random_unit(r)) / SLOTS;
+    size_t at = s->slot[slot] & MOST_FIRST;
+    while (at < s->outcomes - 1 && s->below[at] <= u)
+        at++;
+    return at;
 }
 
-/* Returns the sum. */
-static uint64_t draw_shelf(const shelf *s, const uint32_t *kind, ce_random *random,
-                           uint32_t *tally) {
-    const uint32_t lowest = s->lowest;
-    ce_random r = *random; /* in a register */
-    uint64_t sum = 0, bits = 0;
-    for (size_t i = 0; i < s->kinds; i++, bits >>= SLOT_BITS) {
-        if (i % A_WORD == 0)
-            bits = ce_random_next(&r);
-        uint32_t above = s->slot[bits % SLOTS];
-        if (above == SHARED)
-            above = settle(s, bits % SLOTS, &r);
-        sum += tally[kind[i]] = lowest + above;
+static size_t outcome(const shelf *s, size_t slot, ce_random *r) {
+    size_t found = s->slot[slot];
+    return found & SHARED ? settle(s, slot, r) : found;
+}
+
+/* Both return the sum. */
+static uint64_t draw_counts(const shelf *s, const uint32_t *kind, ce_random *r,
+                            uint32_t *tally) {
+    uint64_t sum = 0;
+    for (size_t i = 0; i < s->kinds; i++) {
+        uint32_t count = s->lowest + (uint32_t)outcome(s, ce_random_next(r) % SLOTS, r);
+        sum += tally[kind[i]] = count;
     }
+    return sum;
+}
+
+static uint64_t draw_pair(const shelf *s, const uint32_t *kind, size_t slot, ce_random *r,
+                          uint32_t *tally) {
+    size_t found = outcome(s, slot, r);
+    tally[kind[0]] = (uint32_t)(found / SIDE);
+    tally[kind[1]] = (uint32_t)(found % SIDE);
+    return found / SIDE + found % SIDE;
+}
+
+static uint64_t draw_pairs(const shelf *s, const uint32_t *kind, ce_random *random,
+                           uint32_t *tally) {
+    ce_random r = *random; /* in a register */
+    uint64_t sum = 0;
+    size_t i = 0;
+    for (; i + 2 * A_WORD <= s->kinds; i += 2 * A_WORD) {
+        uint64_t bits = ce_random_next(&r);
+        for (size_t j = 0; j < 2 * A_WORD; j += 2, bits >>= SLOT_BITS)
+            sum += draw_pair(s, kind + i + j, bits % SLOTS, &r, tally);
+    }
+    for (; i + 2 <= s->kinds; i += 2)
+        sum += draw_pair(s, kind + i, ce_random_next(&r) % SLOTS, &r, tally);
+    if (i < s->kinds) /* one that has no partner */
+        sum += tally[kind[i]] =
+            (uint32_t)(outcome(s, ce_random_next(&r) % SLOTS, &r) / SIDE);
     *random = r;
     return sum;
+}
+
+static uint64_t draw_shelf(const shelf *s, const uint32_t *kind, ce_random *r,
+                           uint32_t *tally) {
+    return s->pairs ? draw_pairs(s, kind, r, tally) : draw_counts(s, kind, r, tally);
 }
 
 void ce_urn_draw(const ce_urn *urn, ce_random *r, uint32_t *tally) {
