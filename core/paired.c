@@ -83,6 +83,29 @@ static int see(ce_paired_result *out, const ce_paired *in, ce_error *err) {
     return code;
 }
 
+/* ---- numbers without gaps ---- */
+
+static int by_number(const void *a, const void *b) {
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* A copy of groups[n], numbered from 0 in their order; NULL: no memory. */
+static uint32_t *renumber(const uint32_t *groups, size_t n) {
+    uint64_t *order = malloc(n * sizeof *order);
+    uint32_t *out = order ? malloc(n * sizeof *out) : NULL, number = 0;
+    for (size_t i = 0; out && i < n; i++)
+        order[i] = (uint64_t)groups[i] << 32 | i;
+    if (out)
+        qsort(order, n, sizeof *order, by_number);
+    for (size_t i = 0; out && i < n; i++) {
+        number += i > 0 && order[i] >> 32 != order[i - 1] >> 32;
+        out[order[i] & UINT32_MAX] = number;
+    }
+    free(order);
+    return out;
+}
+
 /* ---- the interval ---- */
 
 typedef struct bootstrap {
@@ -110,10 +133,20 @@ static double deviation(const double *values, size_t n) {
     return n > 1 ? sqrt(sum / (double)(n - 1)) : 0;
 }
 
-static void read_resamples(ce_paired_result *out, double *differences,
-                           const ce_paired *in) {
+/* The standard deviation of what single items differ by. */
+static double item_spread(const ce_rows *r) {
+    double n = (double)r->balls, centre = r->total_x[0] / n, sum = 0;
+    for (size_t i = 0; i < r->rows; i++)
+        sum += r->members[i] * (r->x[i] - centre) * (r->x[i] - centre);
+    return n > 1 ? sqrt(sum / (n - 1)) : 0;
+}
+
+static void read_resamples(ce_paired_result *out, double *differences, const ce_paired *in,
+                           const ce_rows *rows) {
     size_t count = in->resamples;
-    out->spread = deviation(differences, count) * sqrt((double)in->n);
+    out->spread = in->statistic == CE_PAIRED_MEAN && !rows->unit
+                      ? item_spread(rows)
+                      : deviation(differences, count) * sqrt((double)in->n);
     qsort(differences, count, sizeof *differences, by_value);
     out->low = ce_quantile(differences, count, 0.025);
     out->high = ce_quantile(differences, count, 0.975);
@@ -136,7 +169,7 @@ static int find_interval(ce_paired_result *out, const ce_paired *in, const ce_ro
                         .seed = in->seed,
                         .threads = in->threads};
     if ((code = ce_trials_run(&trials, err)) == CE_OK)
-        read_resamples(out, b.differences, in);
+        read_resamples(out, b.differences, in, rows);
 out:
     ce_urn_free(urn);
     free(b.differences);
@@ -175,14 +208,13 @@ static int test_signs(ce_paired_result *out, const ce_paired *in, const ce_rows 
 }
 
 /* Hits that stand each for themselves need no chance. */
-static int count_hits(ce_paired_result *out, const ce_paired *in) {
+static void count_hits(ce_paired_result *out, const ce_paired *in) {
     double n = (double)in->n, differ = (double)(out->rose + out->fell);
     ce_paired_hits_interval(out->rose, out->fell, in->n, &out->low, &out->high);
     out->spread =
         n > 1 ? sqrt((differ - n * out->difference * out->difference) / (n - 1)) : 0;
     out->p = ce_mcnemar(out->fell, out->rose);
     out->test = "McNemar exact";
-    return CE_OK;
 }
 
 /* The permutations take another seed than the bootstrap. */
@@ -213,23 +245,37 @@ static int check(const ce_paired *in, ce_error *err) {
     return CE_OK;
 }
 
-int ce_paired_test(ce_paired_result *out, const ce_paired *in, ce_error *err) {
+static int test_numbered(ce_paired_result *out, const ce_paired *in, ce_error *err) {
     ce_rows *rows = NULL;
-    int code = check(in, err);
-    *out = (ce_paired_result){0};
-    if (code == CE_OK)
-        code = see(out, in, err);
+    int code = see(out, in, err);
     if (code == CE_OK)
         code = ce_rows_new(&rows, in, err);
     if (code < 0)
-        goto out;
-    if (in->statistic == CE_PAIRED_HITS && !rows->unit) {
-        code = count_hits(out, in);
-        goto out;
-    }
-    if ((code = find_interval(out, in, rows, err)) == CE_OK)
+        return code;
+    if (in->statistic == CE_PAIRED_HITS && !rows->unit)
+        count_hits(out, in);
+    else if ((code = find_interval(out, in, rows, err)) == CE_OK)
         code = test(out, in, rows, err);
-out:
     ce_rows_free(rows);
+    return code;
+}
+
+int ce_paired_test(ce_paired_result *out, const ce_paired *in, ce_error *err) {
+    ce_paired numbered = *in;
+    uint32_t *clusters = NULL, *classes = NULL;
+    *out = (ce_paired_result){0};
+    int code = check(in, err);
+    if (code < 0)
+        return code;
+    if (in->clusters)
+        numbered.clusters = clusters = renumber(in->clusters, in->n);
+    if (in->statistic == CE_PAIRED_CLASS_MEAN)
+        numbered.classes = classes = renumber(in->classes, in->n);
+    if ((in->clusters && !clusters) || (numbered.classes != in->classes && !classes))
+        code = ce_fail(err, CE_ENOMEM, "out of memory");
+    else
+        code = test_numbered(out, &numbered, err);
+    free(classes);
+    free(clusters);
     return code;
 }

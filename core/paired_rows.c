@@ -11,7 +11,7 @@ enum { BINS = CE_CALIBRATION_BINS };
 /* ---- items ---- */
 
 typedef struct item {
-    uint32_t label, unit; /* unit: 0 where there are no clusters */
+    uint32_t label, unit; /* unit: 0 where each item is its own */
     double x, y;
 } item;
 
@@ -26,28 +26,6 @@ static item calibration_item(const ce_paired *in, size_t i) {
 static item difference_item(const ce_paired *in, size_t i) {
     return (item){.label = in->statistic == CE_PAIRED_CLASS_MEAN ? in->classes[i] : 0,
                   .x = in->changed[i] - in->base[i]};
-}
-
-static int by_number(const void *a, const void *b) {
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
-}
-
-/* Numbers the clusters from 0, in units[n]; returns how many there are, 0: no memory. */
-static size_t number_clusters(item *items, const uint32_t *clusters, size_t n) {
-    uint64_t *order = malloc(n * sizeof *order);
-    if (!order)
-        return 0;
-    uint32_t unit = 0;
-    for (size_t i = 0; i < n; i++)
-        order[i] = (uint64_t)clusters[i] << 32 | i;
-    qsort(order, n, sizeof *order, by_number);
-    for (size_t i = 0; i < n; i++) {
-        unit += i > 0 && order[i] >> 32 != order[i - 1] >> 32;
-        items[order[i] & UINT32_MAX].unit = unit;
-    }
-    free(order);
-    return (size_t)unit + 1;
 }
 
 static int by_row(const void *a, const void *b) {
@@ -151,35 +129,35 @@ void ce_rows_free(ce_rows *r) {
     free(r);
 }
 
-/* Clusters of one item each are no clusters. */
-static int make_rows(ce_rows **out, item *items, const ce_paired *in, ce_error *err) {
-    size_t n = in->n, units = n;
-    if (in->clusters && (units = number_clusters(items, in->clusters, n)) == 0)
-        return ce_fail(err, CE_ENOMEM, "out of memory");
-    bool clustered = units < n;
-    for (size_t i = 0; !clustered && i < n; i++)
-        items[i].unit = 0;
-    ce_rows *r = allocate(n, clustered);
-    if (!r)
-        return ce_fail(err, CE_ENOMEM, "out of memory");
-    r->calibration = in->statistic == CE_PAIRED_ECE;
-    r->units = units;
-    qsort(items, n, sizeof *items, by_row);
-    fill(r, items, n, clustered);
-    *out = r;
-    return CE_OK;
+static size_t count_units(const ce_paired *in) {
+    size_t units = 0;
+    for (size_t i = 0; in->clusters && i < in->n; i++)
+        if (in->clusters[i] >= units)
+            units = (size_t)in->clusters[i] + 1;
+    return in->clusters ? units : in->n;
 }
 
+/* Clusters of one item each are no clusters. */
 int ce_rows_new(ce_rows **out, const ce_paired *in, ce_error *err) {
-    item *items = calloc(in->n, sizeof *items);
-    if (!items)
+    size_t n = in->n, units = count_units(in);
+    bool clustered = units < n;
+    item *items = calloc(n, sizeof *items);
+    ce_rows *r = items ? allocate(n, clustered) : NULL;
+    if (!r) {
+        free(items);
         return ce_fail(err, CE_ENOMEM, "out of memory");
-    for (size_t i = 0; i < in->n; i++)
-        items[i] = in->statistic == CE_PAIRED_ECE ? calibration_item(in, i)
-                                                  : difference_item(in, i);
-    int code = make_rows(out, items, in, err);
+    }
+    r->calibration = in->statistic == CE_PAIRED_ECE;
+    r->units = units;
+    for (size_t i = 0; i < n; i++) {
+        items[i] = r->calibration ? calibration_item(in, i) : difference_item(in, i);
+        items[i].unit = clustered ? in->clusters[i] : 0;
+    }
+    qsort(items, n, sizeof *items, by_row);
+    fill(r, items, n, clustered);
     free(items);
-    return code;
+    *out = r;
+    return CE_OK;
 }
 
 /* ---- the statistic ---- */

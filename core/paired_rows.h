@@ -26,6 +26,7 @@ typedef struct ce_rows {
     uint32_t *label; /* [groups] the class; base bin * 15 + the other run's bin */
 } ce_rows;
 
+/* The numbers of clusters, and of classes, are 0 .. one less than there are. */
 int ce_rows_new(ce_rows **out, const ce_paired *in, ce_error *err);
 void ce_rows_free(ce_rows *rows);
 
