@@ -6,7 +6,6 @@
 #include "paired_swaps.h"
 #include "sign_flip.h"
 #include "stats.h"
-#include "trials.h"
 #include "urn.h"
 
 #include <math.h>
@@ -166,8 +165,7 @@ static int find_interval(ce_paired_result *out, const ce_paired *in, const ce_ro
                         .count = in->resamples,
                         .scratch = rows->units * sizeof(uint32_t) + ce_rows_scratch(rows),
                         .work = rows->rows,
-                        .seed = in->seed,
-                        .threads = in->threads};
+                        .chance = in->chance};
     if ((code = ce_trials_run(&trials, err)) == CE_OK)
         read_resamples(out, b.differences, in, rows);
 out:
@@ -190,14 +188,13 @@ static void unit_values(double *out, double *sums, const ce_rows *r) {
 }
 
 static int test_signs(ce_paired_result *out, const ce_paired *in, const ce_rows *rows,
-                      uint64_t seed, ce_error *err) {
+                      ce_chance chance, ce_error *err) {
     double *values = calloc(rows->balls, sizeof *values);
     double *sums = calloc(rows->units, sizeof *sums);
     int code = CE_ENOMEM;
     if (values && sums) {
         unit_values(values, sums, rows);
-        code = ce_sign_flip(&out->p, values, rows->balls, in->resamples, seed, in->threads,
-                            err);
+        code = ce_sign_flip(&out->p, values, rows->balls, in->resamples, chance, err);
     } else {
         ce_fail(err, code, "out of memory");
     }
@@ -220,12 +217,13 @@ static void count_hits(ce_paired_result *out, const ce_paired *in) {
 /* The permutations take another seed than the bootstrap. */
 static int test(ce_paired_result *out, const ce_paired *in, const ce_rows *rows,
                 ce_error *err) {
-    uint64_t seed = in->seed + 0x9fb21c651e98df25u;
+    ce_chance chance = in->chance;
+    chance.seed += 0x9fb21c651e98df25u;
     if (in->statistic == CE_PAIRED_ECE) {
         out->test = "swap permutation";
-        return ce_swap_test(&out->p, rows, in->resamples, seed, in->threads, err);
+        return ce_swap_test(&out->p, rows, in->resamples, chance, err);
     }
-    return test_signs(out, in, rows, seed, err);
+    return test_signs(out, in, rows, chance, err);
 }
 
 /* ---- both ---- */

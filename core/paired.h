@@ -17,6 +17,7 @@
 #define CE_PAIRED_H
 
 #include "error.h"
+#include "trials.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -37,8 +38,7 @@ typedef struct ce_paired {
     const uint32_t *classes;                    /* [n], any numbers; for CLASS_MEAN only */
     const uint32_t *clusters;                   /* [n], any numbers; NULL: each its own */
     size_t resamples;                           /* and as many permutations; >= 1 */
-    uint64_t seed;
-    int threads; /* 0: all cores; no result depends on it */
+    ce_chance chance;                           /* no result depends on its threads */
 } ce_paired;
 
 typedef struct ce_paired_result {

@@ -2,7 +2,6 @@
 
 #include "calibration.h"
 #include "sign_flip.h"
-#include "trials.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -151,8 +150,8 @@ static void swap_clusters(void *context, size_t number, ce_random *r, void *scra
     job->far[number] = fabs(difference(job, base)) >= job->seen;
 }
 
-int ce_swap_test(double *p, const ce_rows *rows, size_t permutations, uint64_t seed,
-                 int threads, ce_error *err) {
+int ce_swap_test(double *p, const ce_rows *rows, size_t permutations, ce_chance chance,
+                 ce_error *err) {
     size_t count = rows->unit ? permutations : (permutations + BATCH - 1) / BATCH, far = 0;
     swap_job job = {.rows = rows, .permutations = permutations};
     job.far = calloc(count, sizeof *job.far);
@@ -164,8 +163,7 @@ int ce_swap_test(double *p, const ce_rows *rows, size_t permutations, uint64_t s
                         .count = count,
                         .scratch = rows->unit ? rows->units : sizeof(batch),
                         .work = rows->unit ? rows->rows : rows->balls * BATCH / CE_EIGHT,
-                        .seed = seed,
-                        .threads = threads};
+                        .chance = chance};
     int code = ce_trials_run(&trials, err);
     for (size_t i = 0; code == CE_OK && i < count; i++)
         far += job.far[i];

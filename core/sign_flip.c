@@ -1,7 +1,5 @@
 #include "sign_flip.h"
 
-#include "trials.h"
-
 #include <math.h>
 #include <stdlib.h>
 
@@ -68,8 +66,8 @@ static void measure(flip_job *job) {
     job->seen = fabs(sum) - 1e-12 * size;
 }
 
-int ce_sign_flip(double *p, const double *values, size_t n, size_t flips, uint64_t seed,
-                 int threads, ce_error *err) {
+int ce_sign_flip(double *p, const double *values, size_t n, size_t flips, ce_chance chance,
+                 ce_error *err) {
     size_t batches = (flips + CE_FLIP_BATCH - 1) / CE_FLIP_BATCH, far = 0;
     double *kept = calloc(n + CE_EIGHT, sizeof *kept);
     flip_job job = {.values = kept, .flips = flips, .far = calloc(batches + 1, sizeof far)};
@@ -85,8 +83,7 @@ int ce_sign_flip(double *p, const double *values, size_t n, size_t flips, uint64
                         .count = job.seen > 0 ? batches : 0,
                         .scratch = sizeof(flip_scratch),
                         .work = job.n * CE_FLIP_BATCH / CE_EIGHT,
-                        .seed = seed,
-                        .threads = threads};
+                        .chance = chance};
     if ((code = ce_trials_run(&trials, err)) < 0)
         goto out;
     for (size_t i = 0; i < batches; i++)

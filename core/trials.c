@@ -3,10 +3,10 @@
 #include "pipeline.h"
 #include "team.h"
 
-#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
-enum { CLAIM = 1, WORTH_A_TEAM = 1000000 };
+enum { WORTH_A_TEAM = 1000000, MOST_MEMBERS = 64 };
 
 typedef struct crew {
     const ce_trials *trials;
@@ -20,28 +20,30 @@ static ce_random generator(const crew *c, size_t number) {
     return (ce_random){ce_random_next(&outer)};
 }
 
-/* Each member claims a few trials at a time: one that is disturbed holds up no other. */
+static bool cancelled(const ce_trials *t) {
+    return t->chance.cancel && atomic_load(t->chance.cancel);
+}
+
+/* Each member claims one trial after another: one that is disturbed holds up no other. */
 static void work(void *context, size_t member, size_t members) {
     (void)members;
     crew *c = context;
     const ce_trials *t = c->trials;
     for (;;) {
-        size_t first = atomic_fetch_add(&c->next, CLAIM);
-        if (first >= t->count)
+        size_t number = atomic_fetch_add(&c->next, 1);
+        if (number >= t->count || cancelled(t))
             return;
-        for (size_t i = first; i < t->count && i < first + CLAIM; i++) {
-            ce_random r = generator(c, i);
-            t->run(t->context, i, &r, c->scratch[member]);
-        }
+        ce_random r = generator(c, number);
+        t->run(t->context, number, &r, c->scratch[member]);
     }
 }
 
 static size_t wanted_members(const ce_trials *t) {
-    size_t threads = (size_t)(t->threads > 0 ? t->threads : ce_default_threads());
-    size_t claims = (t->count + CLAIM - 1) / CLAIM;
-    if (t->count * t->work < WORTH_A_TEAM)
+    int threads = t->chance.threads > 0 ? t->chance.threads : ce_default_threads();
+    size_t members = t->count < MOST_MEMBERS ? t->count : MOST_MEMBERS;
+    if ((double)t->count * (double)t->work < WORTH_A_TEAM || members == 0)
         return 1;
-    return threads < claims ? threads : claims;
+    return (size_t)threads < members ? (size_t)threads : members;
 }
 
 static int run_team(crew *c, size_t members, ce_error *err) {
@@ -59,18 +61,18 @@ static int run_team(crew *c, size_t members, ce_error *err) {
 }
 
 int ce_trials_run(const ce_trials *t, ce_error *err) {
-    ce_random seeds = {t->seed};
+    ce_random seeds = {t->chance.seed};
     crew c = {.trials = t, .seed = ce_random_next(&seeds)};
     size_t members = wanted_members(t), made = 0;
-    int code = CE_ENOMEM;
-    if (members > 64)
-        members = 64;
+    int code;
     c.scratch = calloc(members + 1, sizeof *c.scratch);
     for (; c.scratch && made < members; made++)
         if (!(c.scratch[made] = malloc(t->scratch + 1)))
             break;
     code = made < members || !c.scratch ? ce_fail(err, CE_ENOMEM, "out of memory")
                                         : run_team(&c, members, err);
+    if (code == CE_OK && cancelled(t))
+        code = ce_fail(err, CE_ECANCELLED, "cancelled");
     for (size_t i = 0; i < made; i++)
         free(c.scratch[i]);
     free(c.scratch);

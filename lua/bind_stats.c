@@ -121,7 +121,9 @@ static int paired_test(lua_State *L) {
     size_t changed;
     ce_error err;
     ce_paired_result result;
-    ce_paired in = {.threads = ce_lua_session(L)->threads};
+    ce_session *session = ce_lua_session(L);
+    ce_paired in = {
+        .chance = {.threads = session->threads, .cancel = &session->interrupted}};
     in.statistic = (ce_paired_statistic)luaL_checkoption(L, 1, NULL, names);
     bool calibration = in.statistic == CE_PAIRED_ECE;
     lua_settop(L, 4);
@@ -140,8 +142,12 @@ static int paired_test(lua_State *L) {
         luaL_argcheck(L, in.classes != NULL, 4, "class_mean needs classes");
     }
     in.resamples = (size_t)integer_field(L, 4, "resamples", 10000, 1, INT32_MAX);
-    in.seed = (uint64_t)integer_field(L, 4, "seed", 0, LUA_MININTEGER, LUA_MAXINTEGER);
-    if (ce_paired_test(&result, &in, &err) < 0)
+    in.chance.seed =
+        (uint64_t)integer_field(L, 4, "seed", 0, LUA_MININTEGER, LUA_MAXINTEGER);
+    int code = ce_paired_test(&result, &in, &err);
+    if (code == CE_ECANCELLED)
+        return ce_lua_interrupted(L);
+    if (code < 0)
         return ce_lua_raise(L, &err);
     push_result(L, &result, in.n);
     return 1;

@@ -48,8 +48,7 @@ static ce_paired input_of(const items *s, ce_paired_statistic statistic, bool cl
                        .classes = statistic == CE_PAIRED_CLASS_MEAN ? s->classes : NULL,
                        .clusters = clustered ? s->clusters : NULL,
                        .resamples = 2000,
-                       .seed = 42,
-                       .threads = 1};
+                       .chance = {.seed = 42, .threads = 1}};
 }
 
 static double naive_class_mean(const items *s, const double *values) {
@@ -277,17 +276,17 @@ static void test_signs_of_few_values_are_counted_right(void **state) {
     (void)state;
     static const double values[] = {0, 0.1, 0.2, 0.3, 0, -0.1, 0.1 + 0.2, -1e-30};
     double p;
-    assert_int_equal(ce_sign_flip(&p, values, 8, 50000, 1, 1, NULL), 0);
+    assert_int_equal(ce_sign_flip(&p, values, 8, 50000, (ce_chance){.seed = 1}, NULL), 0);
     /* |sum of 1 2 3 -1 3| = 8 or more: 1 2 3 +-1 3 (10, 8), 8 = -1+2+3+1+3 and mirrored */
     assert_true(fabs(p - 6. / 32) < 0.01);
-    assert_int_equal(ce_sign_flip(&p, values, 1, 100, 1, 1, NULL), 0);
+    assert_int_equal(ce_sign_flip(&p, values, 1, 100, (ce_chance){.seed = 1}, NULL), 0);
     assert_true(p == 1);
-    assert_int_equal(ce_sign_flip(&p, values, 0, 100, 1, 1, NULL), 0);
+    assert_int_equal(ce_sign_flip(&p, values, 0, 100, (ce_chance){.seed = 1}, NULL), 0);
     assert_true(p == 1);
     static double many[5000];
     for (size_t i = 0; i < 5000; i++)
         many[i] = 1;
-    assert_int_equal(ce_sign_flip(&p, many, 5000, 999, 1, 0, NULL), 0);
+    assert_int_equal(ce_sign_flip(&p, many, 5000, 999, (ce_chance){.seed = 1}, NULL), 0);
     assert_true(p == 0.001);
 }
 
@@ -322,13 +321,28 @@ static void test_results_depend_on_the_seed_and_not_on_threads(void **state) {
             make_items(&s, (ce_paired_statistic)statistic, MOST, 8);
             ce_paired in = input_of(&s, (ce_paired_statistic)statistic, clustered);
             assert_int_equal(ce_paired_test(&one, &in, NULL), 0);
-            in.threads = 3;
+            in.chance.threads = 3;
             assert_int_equal(ce_paired_test(&three, &in, NULL), 0);
-            in.seed++;
+            in.chance.seed++;
             assert_int_equal(ce_paired_test(&other, &in, NULL), 0);
             assert_true(same(&one, &three) && !same(&one, &other));
             assert_true(one.p > 0 && one.p <= 1 && one.low <= one.high);
         }
+}
+
+static void test_a_raised_flag_ends_it(void **state) {
+    (void)state;
+    static items s;
+    ce_paired_result r;
+    ce_error err;
+    atomic_bool stop = true;
+    for (int statistic = CE_PAIRED_MEAN; statistic <= CE_PAIRED_ECE; statistic++) {
+        make_items(&s, (ce_paired_statistic)statistic, 100, 3);
+        ce_paired in = input_of(&s, (ce_paired_statistic)statistic, false);
+        in.resamples = 1000000;
+        in.chance.cancel = &stop;
+        assert_int_equal(ce_paired_test(&r, &in, &err), CE_ECANCELLED);
+    }
 }
 
 static void test_one_item_is_enough(void **state) {
@@ -412,6 +426,7 @@ int main(void) {
         cmocka_unit_test(test_signs_of_few_values_are_counted_right),
         cmocka_unit_test(test_equal_runs_differ_by_nothing),
         cmocka_unit_test(test_results_depend_on_the_seed_and_not_on_threads),
+        cmocka_unit_test(test_a_raised_flag_ends_it),
         cmocka_unit_test(test_one_item_is_enough),
         cmocka_unit_test(test_what_cannot_be_compared_is_refused),
         cmocka_unit_test(test_holm_equals_the_reference),

@@ -103,8 +103,7 @@ static ce_paired_result compare(const world *w, uint64_t seed) {
                     .classes = s.classes,
                     .clusters = w->told ? s.clusters : NULL,
                     .resamples = w->resamples,
-                    .seed = seed,
-                    .threads = 1};
+                    .chance = {.seed = seed, .threads = 1}};
     assert_int_equal(ce_paired_test(&result, &in, NULL), 0);
     assert_true(result.p > 0 && result.p <= 1 && result.low <= result.high);
     return result;
