@@ -209,7 +209,7 @@ static void count_hits(ce_paired_result *out, const ce_paired *in) {
     double n = (double)in->n, differ = (double)(out->rose + out->fell);
     ce_paired_hits_interval(out->rose, out->fell, in->n, &out->low, &out->high);
     out->spread =
-        n > 1 ? sqrt((differ - n * out->difference * out->difference) / (n - 1)) : 0;
+        n > 1 ? sqrt(fmax(0, differ - n * out->difference * out->difference) / (n - 1)) : 0;
     out->p = ce_mcnemar(out->fell, out->rose);
     out->test = "McNemar exact";
 }
@@ -234,7 +234,8 @@ static int check(const ce_paired *in, ce_error *err) {
     if (in->resamples == 0 || in->resamples > INT32_MAX)
         return ce_fail(err, CE_EINVAL, "resamples must be 1 to 2147483647");
     for (size_t i = 0; i < in->n; i++)
-        if (!isfinite(in->base[i]) || !isfinite(in->changed[i]))
+        if (!isfinite(in->base[i]) || !isfinite(in->changed[i]) ||
+            !isfinite(in->changed[i] - in->base[i]))
             return ce_fail(err, CE_EINVAL, "item %zu: the value is not finite", i + 1);
         else if (in->statistic == CE_PAIRED_HITS &&
                  ((in->base[i] != 0 && in->base[i] != 1) ||

@@ -19,7 +19,7 @@ static changes changes_of(uint64_t rose, uint64_t fell, uint64_t n) {
     c.first = centre > width ? (uint64_t)(centre - width) : 0;
     c.last = centre + width < count ? (uint64_t)(centre + width) : n;
     c.mean = count * (up - down);
-    c.deviation = sqrt(count * (c.differ - (up - down) * (up - down)));
+    c.deviation = sqrt(count * fmax(0, c.differ - (up - down) * (up - down)));
     return c;
 }
 
