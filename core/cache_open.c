@@ -31,16 +31,17 @@ static const char *const SCHEMA[] = {
 };
 enum { TABLES = sizeof SCHEMA / sizeof *SCHEMA };
 
+#define FIND_BODY                                                                          \
+    "SELECT b.rows, s.width, s.key, d.sum, d.bytes, b.used FROM body d JOIN block b "      \
+    "ON b.id = d.id JOIN space s ON s.id = b.space WHERE d.id = ?1"
+
 static const char *const SQL[CE_SQL_COUNT] = {
     [CE_SQL_BEGIN] = "BEGIN",
     [CE_SQL_BEGIN_WRITE] = "BEGIN IMMEDIATE",
     [CE_SQL_COMMIT] = "COMMIT",
     [CE_SQL_ROLLBACK] = "ROLLBACK",
     [CE_SQL_FIND_PLACE] = "SELECT block, at FROM place WHERE key = ?1",
-    [CE_SQL_FIND_BODY] =
-        "SELECT b.rows, s.width, s.key, d.sum, d.bytes, b.used FROM body d "
-        "JOIN block b ON b.id = d.id JOIN space s ON s.id = b.space "
-        "WHERE d.id = ?1",
+    [CE_SQL_FIND_BODY] = FIND_BODY,
     [CE_SQL_FIND_FILE] = "SELECT state, content, sum FROM file WHERE place = ?1",
     [CE_SQL_FIND_WEIGHTS] = "SELECT sha256, sum FROM weights WHERE place = ?1",
     [CE_SQL_FIND_SPACE] = "SELECT id FROM space WHERE key = ?1 AND width = ?2",
@@ -55,8 +56,8 @@ static const char *const SQL[CE_SQL_COUNT] = {
     [CE_SQL_DROP_BLOCK] = "DELETE FROM block WHERE id = ?1",
     [CE_SQL_DROP_PLACE] = "DELETE FROM place WHERE key = ?1 AND block = ?2",
     [CE_SQL_DROP_PLACES] = "DELETE FROM place WHERE block = ?1",
-    [CE_SQL_SMALL] = "SELECT id, rows FROM block WHERE space = ?1 AND rows < ?2 "
-                     "ORDER BY id",
+    [CE_SQL_SMALL] =
+        "SELECT id, rows FROM block WHERE space = ?1 AND rows < ?2 ORDER BY id",
     [CE_SQL_OLDEST] = "SELECT id FROM block WHERE used < ?1 ORDER BY used, id LIMIT 1",
     [CE_SQL_PAGES] = "PRAGMA page_count",
     [CE_SQL_FREE] = "PRAGMA freelist_count",
