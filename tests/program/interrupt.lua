@@ -30,8 +30,9 @@ local function interrupt_amid(out, ...)
     code, stdout = signal(("sleep %g; kill -INT $pid"):format(seconds),
                           table.unpack(words))
     local json = tap.directory() .. "/" .. out .. "/run.json"
-    local done = tap.exists(json) and clip.json(tap.read(json)).evaluations or {}
-    if #done > 0 and done[#done].n > 0 or code ~= 130 then break end
+    local told = tap.exists(json) and clip.json(tap.read(json)).evaluations or {}
+    local last = told[#told]
+    if last and not last.finished and last.n > 0 or code ~= 130 then break end
   end
   return code, stdout
 end
