@@ -3,7 +3,8 @@
  *     ce_belief b = ce_softmax_belief(cosines, classes, scale, target);
  *     double ece = ce_calibration_error(confidences, correct, n, bins);
  *
- * All in float64; a row at a time, so nobody holds the probabilities of all items.
+ * All in float64, the same bits on every CPU; a row at a time, so nobody holds the
+ * probabilities of all items.
  */
 #ifndef CE_CALIBRATION_H
 #define CE_CALIBRATION_H
@@ -25,14 +26,17 @@ typedef struct ce_belief {
  * (twice what is usual for two classes). */
 ce_belief ce_softmax_belief(const float *scores, size_t n, double scale, size_t target);
 
-/* The same where `best`, the lowest index of the largest score, is known; scratch[n]. */
+/* The same of scores without a NaN, where `best`, the lowest index of the largest, is
+ * known. */
 ce_belief ce_softmax_belief_of(const float *scores, size_t n, double scale, size_t target,
-                               size_t best, double *scratch);
+                               size_t best);
 
 /* For models that judge each pair alone: sigmoid(scale * scores + bias). They need not sum
  * to 1, so the Brier score, the same sum, goes from 0 to n. */
 ce_belief ce_sigmoid_belief(const float *scores, size_t n, double scale, double bias,
                             size_t target);
+ce_belief ce_sigmoid_belief_of(const float *scores, size_t n, double scale, double bias,
+                               size_t target, size_t best); /* as above */
 
 typedef struct ce_calibration_bin {
     size_t count;

@@ -2,6 +2,16 @@
 #ifndef CE_CPU_H
 #define CE_CPU_H
 
+#include <limits.h> /* tells which C library this is */
+
+/* Before a function of plain loops: also compiled for AVX2; which one runs is settled when
+ * the program is loaded. (Thread sanitizer has no ifuncs.) */
+#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__SANITIZE_THREAD__)
+#define CE_CLONES __attribute__((target_clones("avx2", "default")))
+#else
+#define CE_CLONES
+#endif
+
 typedef enum ce_simd {
     CE_SIMD_BASE,  /* what every CPU of this architecture has */
     CE_SIMD_AVX2,  /* x86-64-v3: AVX2 and FMA */

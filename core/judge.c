@@ -1,5 +1,6 @@
 #include "judge.h"
 
+#include "cpu.h"
 #include "score.h"
 
 #include <math.h>
@@ -23,17 +24,17 @@ typedef struct job {
 
 /* What the functions of score.h say of scores of which none is NaN: loops that a compiler
  * turns into vectors. */
-static void rank_plain(ce_judgement *j, const float *x, size_t n, size_t target) {
+CE_CLONES static void rank_plain(ce_judgement *j, const float *x, size_t n, size_t target) {
     float most = x[0], own = x[target];
     uint32_t above = 0, equal = 0, shared = 0;
     for (size_t i = 1; i < n; i++)
         most = x[i] > most ? x[i] : most;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         above += x[i] > own;
+        shared += x[i] == most;
+    }
     for (size_t i = 0; i < target; i++)
         equal += x[i] == own;
-    for (size_t i = 0; i < n; i++)
-        shared += x[i] == most;
     j->rank = above + equal;
     j->tied = shared > 1;
     for (j->best = 0; x[j->best] != most;)
@@ -48,31 +49,33 @@ static void rank_any(ce_judgement *j, const float *x, size_t n, size_t target) {
     j->tied = ce_top_is_tied(x, n);
 }
 
-static bool any_nan(const float *x, size_t n) {
+CE_CLONES static bool any_nan(const float *x, size_t n) {
     unsigned count = 0;
     for (size_t i = 0; i < n; i++)
         count += x[i] != x[i];
     return count > 0;
 }
 
-static void judge_row(const job *all, size_t i, const float *x, double *scratch) {
+static void judge_row(const job *all, size_t i, const float *x) {
     ce_judgement *j = &all->out[i];
     const ce_judge_options *o = all->options;
     size_t n = all->classes, target = all->targets[i];
-    if (any_nan(x, n))
+    if (any_nan(x, n)) {
         rank_any(j, x, n, target);
-    else
+        j->belief = ce_softmax_belief(x, n, o->scale, target); /* none */
+    } else {
         rank_plain(j, x, n, target);
+        j->belief = o->sigmoid
+                        ? ce_sigmoid_belief_of(x, n, o->scale, o->bias, target, j->best)
+                        : ce_softmax_belief_of(x, n, o->scale, target, j->best);
+    }
     j->score = x[j->best];
-    j->belief = o->sigmoid ? ce_sigmoid_belief(x, n, o->scale, o->bias, target)
-                           : ce_softmax_belief_of(x, n, o->scale, target, j->best, scratch);
 }
 
 static void *work(void *context) {
     job *j = context;
     float *scores = calloc(BLOCK * j->classes, sizeof *scores);
-    double *scratch = calloc(j->classes, sizeof *scratch);
-    if (!scores || !scratch)
+    if (!scores)
         atomic_store(&j->failed, true);
     while (!atomic_load(&j->failed)) {
         size_t first = atomic_fetch_add(&j->next, BLOCK);
@@ -84,10 +87,9 @@ static void *work(void *context) {
             rows[i] = ce_matrix_row(j->embeds, j->rows[first + i]);
         ce_panels_scores(scores, rows, count, &j->panels);
         for (size_t i = 0; i < count; i++)
-            judge_row(j, first + i, scores + i * j->classes, scratch);
+            judge_row(j, first + i, scores + i * j->classes);
     }
     free(scores);
-    free(scratch);
     return NULL;
 }
 

@@ -90,12 +90,8 @@ static void pack_panels(float *out, const ce_matrix *b) {
     }
 }
 
-#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__) /* no ifuncs there */
-__attribute__((target_clones("avx2", "default")))
-#endif
-static void
-dot_half_tile(float (*out)[PANEL], const float *const *rows, const float *panel,
-              size_t cols) {
+CE_CLONES static void dot_half_tile(float (*out)[PANEL], const float *const *rows,
+                                    const float *panel, size_t cols) {
     memset(out, 0, sizeof *out * ROWS);
     for (size_t first = 0; first < cols; first += DEPTH) {
         size_t end = cols - first < DEPTH ? cols : first + DEPTH;

@@ -97,6 +97,40 @@ static void test_sigmoid_beliefs_are_those_of_the_closed_form(void **state) {
     assert_true(fabs(b.brier - ((1 - p) * (1 - p) + q * q)) < 1e-15);
 }
 
+/* Beside the C library's exponential, class by class: of two classes, and of so many that
+ * the last do not fill a vector. */
+static void test_beliefs_are_near_the_plain_sums(void **state) {
+    (void)state;
+    float scores[37];
+    for (size_t n = 1; n <= 37; n++)
+        for (unsigned seed = 0; seed < 200; seed++) {
+            double scale = seed % 3 == 0   ? 1
+                           : seed % 3 == 1 ? 100
+                                           : 1400,
+                   sum = 0, brier = 0;
+            size_t target = seed % n, best = 0;
+            for (size_t i = 0; i < n; i++) {
+                scores[i] = (float)((seed + 1) * (i * i + 7) * 2654435761u % 1000) / 1000;
+                best = scores[i] > scores[best] ? i : best;
+            }
+            double most = scale * (double)scores[best];
+            for (size_t i = 0; i < n; i++)
+                sum += exp(scale * (double)scores[i] - most);
+            for (size_t i = 0; i < n; i++) {
+                double p = exp(scale * (double)scores[i] - most) / sum;
+                brier += pow(p - (i == target), 2);
+            }
+            ce_belief b = ce_softmax_belief(scores, n, scale, target);
+            double own = exp(scale * (double)scores[target] - most) / sum;
+            assert_true(fabs(b.confidence * sum - 1) < 4e-15);
+            assert_true(fabs(b.target - own) <= 4e-15 * own + 1e-300);
+            assert_true(fabs(b.brier - brier) < 1e-14);
+            b = ce_sigmoid_belief(scores, n, scale, -5, target);
+            own = 1 / (1 + exp(5 - scale * (double)scores[target]));
+            assert_true(fabs(b.target - own) <= 4e-15 * own + 1e-300);
+        }
+}
+
 static void test_large_scales_overflow_nothing_and_nan_believes_nothing(void **state) {
     (void)state;
     const float scores[] = {-1, 1, 0.5f}, absent[] = {1, -INFINITY}, unread[] = {NAN, 1};
@@ -119,6 +153,7 @@ int main(void) {
         cmocka_unit_test(test_an_item_without_a_confidence_is_left_out),
         cmocka_unit_test(test_softmax_beliefs_are_those_of_the_closed_form),
         cmocka_unit_test(test_sigmoid_beliefs_are_those_of_the_closed_form),
+        cmocka_unit_test(test_beliefs_are_near_the_plain_sums),
         cmocka_unit_test(test_large_scales_overflow_nothing_and_nan_believes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
