@@ -87,6 +87,12 @@ static int matrix_normalize(lua_State *L) {
     return 1;
 }
 
+/* core.normalize(m): the same in place */
+static int normalize_in_place(lua_State *L) {
+    ce_matrix_normalize(ce_lua_check_matrix(L, 1));
+    return 0;
+}
+
 /* The weights at argument 2, one a row, in a buffer of Lua's. */
 static const double *check_weights(lua_State *L, size_t rows) {
     luaL_checktype(L, 2, LUA_TTABLE);
@@ -326,5 +332,7 @@ int luaopen_clipeval_matrix(lua_State *L) {
     lua_setfield(L, -2, "matrix");
     lua_pushcfunction(L, matrix_stack);
     lua_setfield(L, -2, "stack");
+    lua_pushcfunction(L, normalize_in_place);
+    lua_setfield(L, -2, "normalize");
     return 0;
 }

@@ -97,14 +97,14 @@ local function memo_of(model, kind)
   return memo
 end
 
--- Adds rows for new keys; notes[i] is what is to be known of the i-th.
+-- Adds the rows of new keys, which are normalised in place; notes[i] is what is to be known of the i-th.
 local function remember(memo, keys, embeds, notes)
   for i, key in ipairs(keys) do
     memo.row[key] = memo.n + i
     memo.note[memo.n + i] = notes and notes[i] or nil
   end
   memo.n = memo.n + #keys
-  embeds = embeds:normalize()
+  core.normalize(embeds)
   memo.embeds = memo.embeds and core.stack { memo.embeds, embeds } or embeds
 end
 
@@ -160,20 +160,25 @@ end
 
 local tokens, last_token = setmetatable({}, { __mode = "k" }), 0 -- a number is never given twice
 
--- What tells a picture apart in this run: where it lies, or whose it is.
-local function key_of(data, item, picture, k)
+-- What tells the pictures of a dataset apart that are no files: a script's own belong to the
+-- dataset's table, others to their place.
+local function origin_of(data, is_own)
+  if not is_own and data.place then return ("%s\0%s\0"):format(data.place, data.split) end
+  if not tokens[data] then
+    last_token = last_token + 1
+    tokens[data] = last_token
+  end
+  return ("\0%d\0%s\0"):format(tokens[data], data.split)
+end
+
+-- What tells a picture apart in this run: where it lies, or whose it is. The k-th of an item
+-- that has several, else k is nil.
+local function key_of(origin, item, picture, k)
   if picture.path then
-    return picture.offset and ("%s\0%d"):format(picture.path, picture.offset) or picture.path
+    return picture.offset and picture.path .. "\0" .. picture.offset or picture.path
   end
-  local place = data.place
-  if picture.image or not place then
-    if not tokens[data] then
-      last_token = last_token + 1
-      tokens[data] = last_token
-    end
-    place = ("\0%d"):format(tokens[data])
-  end
-  return ("%s\0%s\0%s\0%d"):format(place, data.split, item.id, k)
+  local id = (picture.image and origin.own or origin.place) .. item.id
+  return k and id .. "\0" .. k or id
 end
 
 -- The message without the place where the dataset lies, which differs between machines.
@@ -209,24 +214,34 @@ end
 -- The rows of what is wanted among what is remembered, see `pictures`.
 local function collect(self, memo)
   local rows, place_of, row_of = {}, {}, {}
-  for i, item in ipairs(self.items) do
-    local own = {}
-    for k, key in ipairs(self.wanted[i]) do
-      local row = memo.row[key]
-      local fault = row and memo.note[row]
-      if fault and not self.faults[i] then
-        local picture = item.pictures and item.pictures[k] or item
-        self.faults[i] = tell_problem(item, picture, fault)
-        self.problems[#self.problems + 1] = { id = item.id, problem = self.faults[i] }
-      end
-      if row and not place_of[row] then
-        rows[#rows + 1] = row
-        place_of[row] = #rows
-      end
-      own[k] = row and not fault and place_of[row]
-      if not own[k] then own = { false } break end
+
+  -- The row of one picture; false where it cannot be read or was not reached.
+  local function place(i, key, item, picture)
+    local row = memo.row[key]
+    local fault = row and memo.note[row]
+    if fault and not self.faults[i] then
+      self.faults[i] = tell_problem(item, picture, fault)
+      self.problems[#self.problems + 1] = { id = item.id, problem = self.faults[i] }
     end
-    if item.pictures and own[1] then row_of[i] = own else row_of[i] = own[1] end
+    if row and not place_of[row] then
+      rows[#rows + 1] = row
+      place_of[row] = #rows
+    end
+    return row and not fault and place_of[row]
+  end
+
+  for i, item in ipairs(self.items) do
+    local keys = self.wanted[i]
+    if not item.pictures then
+      row_of[i] = place(i, keys, item, item)
+    else
+      local own = {}
+      for k, key in ipairs(keys) do
+        own[k] = place(i, key, item, item.pictures[k])
+        if not own[k] then own = false break end
+      end
+      row_of[i] = own
+    end
   end
   self.wanted = nil
   if not self.interrupted then warn_of_problems(self) end
@@ -237,19 +252,28 @@ end
 -- where an item has several pictures); false for an item that cannot be read or, after an
 -- interruption, was not reached: self.faults[i] tells the first.
 function evaluation.pictures(self)
-  local memo = memo_of(self.model, "pictures " .. self.dataset.alpha)
-  local keys, pictures, wanted, place_of = {}, {}, {}, {}
+  local data = self.dataset
+  local memo = memo_of(self.model, "pictures " .. data.alpha)
+  local keys, pictures, wanted, is_new = {}, {}, {}, {}
+  local origin = { own = origin_of(data, true), place = origin_of(data, false) }
+
+  local function want(key, picture)
+    if not memo.row[key] and not is_new[key] then
+      keys[#keys + 1], pictures[#keys + 1] = key, data:picture(picture)
+      is_new[key] = true
+    end
+    return key
+  end
+
   for i, item in ipairs(self.items) do
-    local own = {}
-    for k, picture in ipairs(item.pictures or { item }) do
-      local key = key_of(self.dataset, item, picture, k)
-      own[k] = key
-      if not memo.row[key] and not place_of[key] then
-        keys[#keys + 1], pictures[#keys + 1] = key, self.dataset:picture(picture)
-        place_of[key] = true
+    if not item.pictures then
+      wanted[i] = want(key_of(origin, item, item), item)
+    else
+      wanted[i] = {}
+      for k, picture in ipairs(item.pictures) do
+        wanted[i][k] = want(key_of(origin, item, picture, k), picture)
       end
     end
-    wanted[i] = own
   end
   self.wanted = wanted
   if #keys > 0 and not self.interrupted then encode_new(self, memo, keys, pictures) end
@@ -322,8 +346,9 @@ local function keep_done(self)
   local memo = memo_of(self.model, "pictures " .. self.dataset.alpha)
   local items, kept = {}, {}
   for i, item in ipairs(self.items) do
-    local done = true
-    for _, key in ipairs(self.wanted and self.wanted[i] or {}) do done = done and memo.row[key] end
+    local wanted, done = self.wanted and self.wanted[i], true
+    if type(wanted) == "string" then wanted = { wanted } end
+    for _, key in ipairs(wanted or {}) do done = done and memo.row[key] end
     if done then items[#items + 1], kept[#kept + 1] = item, i end
   end
   self.items, self.n = items, #items
