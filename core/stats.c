@@ -1,7 +1,7 @@
 #include "stats.h"
 
 #include "binomial.h"
-#include "error.h"
+#include "trials.h"
 
 #include <float.h>
 #include <math.h>
@@ -77,35 +77,49 @@ static double recall_of(const size_t *tally, size_t classes) {
 }
 
 /* An item is nothing but its class and whether it was hit, so a resample is a tally. */
+typedef struct recall_job {
+    uint32_t *cells; /* [n]: 2 class + hit */
+    size_t n, classes;
+    double *recalls; /* of each resample */
+} recall_job;
+
+static void resample_recall(void *context, size_t number, ce_random *r, void *scratch) {
+    const recall_job *j = context;
+    size_t *tally = scratch;
+    memset(tally, 0, 2 * j->classes * sizeof *tally);
+    for (size_t i = 0; i < j->n; i++)
+        tally[j->cells[ce_random_below(r, j->n)]]++;
+    j->recalls[number] = recall_of(tally, j->classes);
+}
+
 int ce_bootstrap_mean_recall(const uint32_t *ranks, const uint32_t *targets, size_t n,
-                             size_t classes, size_t resamples, uint64_t seed, double *low,
-                             double *high) {
+                             size_t classes, size_t resamples, const ce_chance *chance,
+                             double *low, double *high, ce_error *err) {
     *low = *high = (double)NAN;
     if (n == 0 || resamples == 0)
         return CE_OK;
-    int code = CE_ENOMEM;
-    uint64_t *cells = calloc(n, sizeof *cells);
-    size_t *tally = calloc(classes, 2 * sizeof *tally);
-    double *recalls = calloc(resamples, sizeof *recalls);
-    if (!cells || !tally || !recalls)
-        goto out;
-    for (size_t i = 0; i < n; i++)
-        cells[i] = 2 * (uint64_t)targets[i] + (ranks[i] == 0);
-    ce_random random = {seed};
-    for (size_t r = 0; r < resamples; r++) {
-        memset(tally, 0, 2 * classes * sizeof *tally);
-        for (size_t i = 0; i < n; i++)
-            tally[cells[ce_random_below(&random, n)]]++;
-        recalls[r] = recall_of(tally, classes);
+    recall_job j = {.cells = calloc(n, sizeof *j.cells),
+                    .n = n,
+                    .classes = classes,
+                    .recalls = calloc(resamples, sizeof *j.recalls)};
+    ce_trials trials = {.run = resample_recall,
+                        .context = &j,
+                        .count = resamples,
+                        .scratch = 2 * classes * sizeof(size_t),
+                        .work = n,
+                        .chance = *chance};
+    int code = j.cells && j.recalls ? CE_OK : ce_fail(err, CE_ENOMEM, "out of memory");
+    for (size_t i = 0; i < n && code == CE_OK; i++)
+        j.cells[i] = 2 * targets[i] + (ranks[i] == 0);
+    if (code == CE_OK)
+        code = ce_trials_run(&trials, err);
+    if (code == CE_OK) {
+        qsort(j.recalls, resamples, sizeof *j.recalls, by_value);
+        *low = ce_quantile(j.recalls, resamples, 0.025);
+        *high = ce_quantile(j.recalls, resamples, 0.975);
     }
-    qsort(recalls, resamples, sizeof *recalls, by_value);
-    *low = ce_quantile(recalls, resamples, 0.025);
-    *high = ce_quantile(recalls, resamples, 0.975);
-    code = CE_OK;
-out:
-    free(recalls);
-    free(tally);
-    free(cells);
+    free(j.recalls);
+    free(j.cells);
     return code;
 }
 

@@ -6,10 +6,14 @@
 #ifndef CE_STATS_H
 #define CE_STATS_H
 
+#include "error.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
 /* A small seeded generator (SplitMix64, Steele et al. 2014): same numbers everywhere. */
+struct ce_chance; /* trials.h */
+
 typedef struct ce_random {
     uint64_t state;
 } ce_random;
@@ -27,10 +31,11 @@ void ce_wilson(size_t hits, size_t n, double *low, double *high);
 double ce_quantile(const double *sorted, size_t n, double q);
 
 /* Percentile bootstrap (over items) of the mean per-class recall: `resamples` draws of n
- * items with replacement, seeded; returns 0 or CE_ENOMEM. */
+ * items with replacement, as trials.h says; NaN of nothing. CE_ENOMEM, CE_ECANCELLED. */
 int ce_bootstrap_mean_recall(const uint32_t *ranks, const uint32_t *targets, size_t n,
-                             size_t classes, size_t resamples, uint64_t seed, double *low,
-                             double *high);
+                             size_t classes, size_t resamples,
+                             const struct ce_chance *chance, double *low, double *high,
+                             ce_error *err);
 
 /* Percentile bootstrap of the mean of values[n]. With `clusters` (NULL: every item is its
  * own) the items of one cluster are drawn together, clusters[i] < n: pictures of one scene,

@@ -7,6 +7,7 @@
 #include "metrics.h"
 #include "roc.h"
 #include "stats.h"
+#include "trials.h"
 
 #include <math.h>
 
@@ -122,12 +123,19 @@ static int bootstrap_mean_recall(lua_State *L) {
     double low, high;
     const uint32_t *ranks, *targets;
     size_t n, classes = check_count(L, 3, 1), resamples = check_count(L, 4, 1);
-    uint64_t seed = (uint64_t)luaL_checkinteger(L, 5);
+    ce_error err;
+    ce_session *session = ce_lua_session(L);
+    ce_chance chance = {.seed = (uint64_t)luaL_checkinteger(L, 5),
+                        .threads = session->threads,
+                        .cancel = &session->interrupted};
     read_items(L, &ranks, &targets, &n, classes);
     luaL_argcheck(L, n > 0, 1, "must not be empty");
-    if (ce_bootstrap_mean_recall(ranks, targets, n, classes, resamples, seed, &low, &high) <
-        0)
-        return luaL_error(L, "no memory for the bootstrap");
+    int code = ce_bootstrap_mean_recall(ranks, targets, n, classes, resamples, &chance,
+                                        &low, &high, &err);
+    if (code == CE_ECANCELLED)
+        ce_lua_interrupted(L);
+    if (code < 0)
+        return ce_lua_raise(L, &err);
     lua_pushnumber(L, low);
     lua_pushnumber(L, high);
     return 2;

@@ -1,6 +1,7 @@
 #include "stats.h"
 #include "golden.h"
 #include "metrics.h"
+#include "trials.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -169,39 +170,60 @@ static void make_items(uint32_t *ranks, uint32_t *targets) {
     targets[7] = 8; /* and one that many resamples miss */
 }
 
+#define CHANCE(number)                                                                     \
+    &(ce_chance) {                                                                         \
+        .seed = (number), .threads = 2                                                     \
+    }
+
+typedef struct twin {
+    uint32_t ranks[ITEMS], targets[ITEMS];
+    double recalls[RESAMPLES];
+} twin;
+
+static void draw_copies(void *context, size_t number, ce_random *r, void *scratch) {
+    (void)scratch;
+    twin *t = context;
+    uint32_t ranks[ITEMS], targets[ITEMS];
+    size_t hits[CLASSES], counts[CLASSES];
+    for (size_t i = 0; i < ITEMS; i++) {
+        uint64_t pick = ce_random_below(r, ITEMS);
+        ranks[i] = t->ranks[pick];
+        targets[i] = t->targets[pick];
+    }
+    ce_class_hits(ranks, targets, ITEMS, hits, counts, CLASSES);
+    t->recalls[number] = ce_mean_per_class_recall(hits, counts, CLASSES);
+}
+
 static void test_the_bootstrap_equals_one_that_copies_its_items(void **state) {
     (void)state;
-    uint32_t ranks[ITEMS], targets[ITEMS], drawn_ranks[ITEMS], drawn_targets[ITEMS];
-    double recalls[RESAMPLES], low, high;
-    size_t hits[CLASSES], counts[CLASSES];
-    make_items(ranks, targets);
-    ce_random r = {2024};
-    for (size_t b = 0; b < RESAMPLES; b++) {
-        for (size_t i = 0; i < ITEMS; i++) {
-            uint64_t pick = ce_random_below(&r, ITEMS);
-            drawn_ranks[i] = ranks[pick];
-            drawn_targets[i] = targets[pick];
-        }
-        ce_class_hits(drawn_ranks, drawn_targets, ITEMS, hits, counts, CLASSES);
-        recalls[b] = ce_mean_per_class_recall(hits, counts, CLASSES);
-    }
-    qsort(recalls, RESAMPLES, sizeof *recalls, by_value);
-    assert_int_equal(ce_bootstrap_mean_recall(ranks, targets, ITEMS, CLASSES, RESAMPLES,
-                                              2024, &low, &high),
+    twin t;
+    double low, high;
+    ce_error err;
+    make_items(t.ranks, t.targets);
+    ce_trials trials = {.run = draw_copies,
+                        .context = &t,
+                        .count = RESAMPLES,
+                        .chance = {.seed = 2024, .threads = 1}};
+    assert_int_equal(ce_trials_run(&trials, &err), CE_OK);
+    qsort(t.recalls, RESAMPLES, sizeof *t.recalls, by_value);
+    assert_int_equal(ce_bootstrap_mean_recall(t.ranks, t.targets, ITEMS, CLASSES, RESAMPLES,
+                                              CHANCE(2024), &low, &high, &err),
                      0);
-    assert_true(low == ce_quantile(recalls, RESAMPLES, 0.025));
-    assert_true(high == ce_quantile(recalls, RESAMPLES, 0.975));
+    assert_true(low == ce_quantile(t.recalls, RESAMPLES, 0.025));
+    assert_true(high == ce_quantile(t.recalls, RESAMPLES, 0.975));
     assert_true(low < high);
 }
 
 static void test_the_bootstrap_depends_on_its_seed_alone(void **state) {
     (void)state;
+    ce_error err;
     uint32_t ranks[ITEMS], targets[ITEMS];
     double low[3], high[3];
     make_items(ranks, targets);
     for (int i = 0; i < 3; i++)
         assert_int_equal(ce_bootstrap_mean_recall(ranks, targets, ITEMS, CLASSES, RESAMPLES,
-                                                  i == 2 ? 6 : 5, &low[i], &high[i]),
+                                                  CHANCE(i == 2 ? 6 : 5), &low[i], &high[i],
+                                                  &err),
                          0);
     assert_true(low[0] == low[1] && high[0] == high[1]);
     assert_true(low[0] != low[2] || high[0] != high[2]);
@@ -210,24 +232,30 @@ static void test_the_bootstrap_depends_on_its_seed_alone(void **state) {
 /* With one class the mean recall is a proportion p, of standard error sqrt(p (1-p) / n). */
 static void test_the_bootstrap_is_as_wide_as_theory_says(void **state) {
     (void)state;
+    ce_error err;
     enum { N = 2000 };
     static uint32_t ranks[N], targets[N];
     double low, high, p = 0.3, error = sqrt(p * (1 - p) / N);
     for (size_t i = 0; i < N; i++)
         ranks[i] = i % 10 < 3 ? 0 : 1;
-    assert_int_equal(ce_bootstrap_mean_recall(ranks, targets, N, 1, 2000, 1, &low, &high),
-                     0);
+    assert_int_equal(
+        ce_bootstrap_mean_recall(ranks, targets, N, 1, 2000, CHANCE(1), &low, &high, &err),
+        0);
     assert_true(fabs(low - (p - 1.96 * error)) < 0.15 * error);
     assert_true(fabs(high - (p + 1.96 * error)) < 0.15 * error);
 }
 
 static void test_the_bootstrap_of_certainty_or_of_nothing(void **state) {
     (void)state;
+    ce_error err;
     const uint32_t ranks[4] = {0}, targets[4] = {0, 1, 2, 2};
     double low, high;
-    assert_int_equal(ce_bootstrap_mean_recall(ranks, targets, 4, 3, 50, 1, &low, &high), 0);
+    assert_int_equal(
+        ce_bootstrap_mean_recall(ranks, targets, 4, 3, 50, CHANCE(1), &low, &high, &err),
+        0);
     assert_true(low == 1 && high == 1);
-    assert_int_equal(ce_bootstrap_mean_recall(NULL, NULL, 0, 3, 50, 1, &low, &high), 0);
+    assert_int_equal(
+        ce_bootstrap_mean_recall(NULL, NULL, 0, 3, 50, CHANCE(1), &low, &high, &err), 0);
     assert_true(isnan(low) && isnan(high));
 }
 
