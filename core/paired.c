@@ -4,6 +4,7 @@
 #include "paired_hits.h"
 #include "paired_rows.h"
 #include "paired_swaps.h"
+#include "resamples.h"
 #include "sign_flip.h"
 #include "stats.h"
 #include "urn.h"
@@ -82,29 +83,6 @@ static int see(ce_paired_result *out, const ce_paired *in, ce_error *err) {
     return code;
 }
 
-/* ---- numbers without gaps ---- */
-
-static int by_number(const void *a, const void *b) {
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
-}
-
-/* A copy of groups[n], numbered from 0 in their order; NULL: no memory. */
-static uint32_t *renumber(const uint32_t *groups, size_t n) {
-    uint64_t *order = malloc(n * sizeof *order);
-    uint32_t *out = order ? malloc(n * sizeof *out) : NULL, number = 0;
-    for (size_t i = 0; out && i < n; i++)
-        order[i] = (uint64_t)groups[i] << 32 | i;
-    if (out)
-        qsort(order, n, sizeof *order, by_number);
-    for (size_t i = 0; out && i < n; i++) {
-        number += i > 0 && order[i] >> 32 != order[i - 1] >> 32;
-        out[order[i] & UINT32_MAX] = number;
-    }
-    free(order);
-    return out;
-}
-
 /* ---- the interval ---- */
 
 typedef struct bootstrap {
@@ -120,18 +98,6 @@ static void resample(void *context, size_t number, ce_random *r, void *scratch) 
     b->differences[number] = ce_rows_difference(b->rows, tally, tally + b->rows->units);
 }
 
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double deviation(const double *values, size_t n) {
-    double centre = mean(values, n), sum = 0;
-    for (size_t i = 0; i < n; i++)
-        sum += (values[i] - centre) * (values[i] - centre);
-    return n > 1 ? sqrt(sum / (double)(n - 1)) : 0;
-}
-
 /* The standard deviation of what single items differ by. */
 static double item_spread(const ce_rows *r) {
     double n = (double)r->balls, centre = r->total_x[0] / n, sum = 0;
@@ -145,10 +111,8 @@ static void read_resamples(ce_paired_result *out, double *differences, const ce_
     size_t count = in->resamples;
     out->spread = in->statistic == CE_PAIRED_MEAN && !rows->unit
                       ? item_spread(rows)
-                      : deviation(differences, count) * sqrt((double)in->n);
-    qsort(differences, count, sizeof *differences, by_value);
-    out->low = ce_quantile(differences, count, 0.025);
-    out->high = ce_quantile(differences, count, 0.975);
+                      : ce_deviation(differences, count) * sqrt((double)in->n);
+    ce_read_resamples(differences, count, &out->low, &out->high);
 }
 
 static int find_interval(ce_paired_result *out, const ce_paired *in, const ce_rows *rows,
@@ -267,9 +231,9 @@ int ce_paired_test(ce_paired_result *out, const ce_paired *in, ce_error *err) {
     if (code < 0)
         return code;
     if (in->clusters)
-        numbered.clusters = clusters = renumber(in->clusters, in->n);
+        numbered.clusters = clusters = ce_number_groups(in->clusters, in->n);
     if (in->statistic == CE_PAIRED_CLASS_MEAN)
-        numbered.classes = classes = renumber(in->classes, in->n);
+        numbered.classes = classes = ce_number_groups(in->classes, in->n);
     if ((in->clusters && !clusters) || (numbered.classes != in->classes && !classes))
         code = ce_fail(err, CE_ENOMEM, "out of memory");
     else
