@@ -96,15 +96,38 @@ static double precision_of(const scored *order, size_t n, size_t positives) {
     return positives ? sum / (double)positives : 0;
 }
 
-int ce_average_precision(double *ap, const ce_matrix *scores, const uint8_t *labels,
-                         ce_error *err) {
+static scored *new_order(const ce_matrix *scores, ce_error *err) {
     scored *order = calloc(scores->rows + 1, sizeof *order);
     if (!order)
-        return ce_fail(err, CE_ENOMEM, "no memory to sort %zu scores", scores->rows);
+        ce_fail(err, CE_ENOMEM, "no memory to sort %zu scores", scores->rows);
+    return order;
+}
+
+int ce_average_precision(double *ap, const ce_matrix *scores, const uint8_t *labels,
+                         ce_error *err) {
+    scored *order = new_order(scores, err);
+    if (!order)
+        return CE_ENOMEM;
     for (size_t class = 0; class < scores->cols; class ++) {
         size_t positives, n = gather(order, scores, labels, class, &positives);
         qsort(order, n, sizeof *order, best_first);
         ap[class] = precision_of(order, n, positives);
+    }
+    free(order);
+    return CE_OK;
+}
+
+int ce_class_ranks(ce_matrix *ranks, const ce_matrix *scores, const uint8_t *labels,
+                   ce_error *err) {
+    scored *order = new_order(scores, err);
+    if (!order)
+        return CE_ENOMEM;
+    memset(ranks->data, 0, scores->rows * scores->cols * sizeof *ranks->data);
+    for (size_t class = 0; class < scores->cols; class ++) {
+        size_t positives, n = gather(order, scores, labels, class, &positives);
+        qsort(order, n, sizeof *order, best_first);
+        for (size_t i = 0; i < n; i++)
+            ce_matrix_row(ranks, order[i].row)[class] = (float)(i + 1);
     }
     free(order);
     return CE_OK;

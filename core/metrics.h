@@ -44,6 +44,12 @@ enum {
 int ce_average_precision(double *ap, const ce_matrix *scores, const uint8_t *labels,
                          ce_error *err);
 
+/* ranks[scores.rows, scores.cols]: where each item stands in the order that the precision
+ * of a class goes by, from 1; 0 where it is ignored or has no score. Fewer than 2^24 items.
+ */
+int ce_class_ranks(ce_matrix *ranks, const ce_matrix *scores, const uint8_t *labels,
+                   ce_error *err);
+
 /* Two pictures and two captions, scores[2 * caption + picture] (Thrush et al., Winoground,
  * CVPR 2022): every comparison is strict, so a tie is wrong. */
 typedef struct ce_winoground {

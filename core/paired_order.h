@@ -34,7 +34,7 @@ typedef struct ce_paired_order {
 
 /* Of `out` rose and fell are counted for the median only: items whose rank did. A class
  * without positives adds 0 to the precision, and is none in a resample that lost them.
- * Fails with CE_EINVAL where the figure of a run does not exist or is not finite. */
+ * low, high and p are NAN where the figure of a run does not exist or is not finite. */
 int ce_paired_order_test(ce_paired_result *out, const ce_paired_order *in, ce_error *err);
 
 #endif

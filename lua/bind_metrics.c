@@ -206,6 +206,21 @@ static int average_precision(lua_State *L) {
     return 2;
 }
 
+/* core.class_ranks(scores, ignored) -> [n, classes], where each item stands in its class's
+ * order, from 1; 0 where it is ignored or has no score */
+static int class_ranks(lua_State *L) {
+    ce_error err;
+    lua_settop(L, 2);
+    const ce_matrix *scores = ce_lua_check_matrix(L, 1);
+    uint8_t *labels = ce_lua_array(L, scores->rows * scores->cols + 1, 1);
+    if (!lua_isnil(L, 2))
+        mark(L, 2, labels, scores, CE_LABEL_IGNORED);
+    ce_matrix *ranks = ce_lua_new_shape(L, scores->rows, scores->cols);
+    if (ce_class_ranks(ranks, scores, labels, &err) < 0)
+        return ce_lua_raise(L, &err);
+    return 1;
+}
+
 /* ---- pairs ---- */
 
 /* core.roc(scores, matches) -> {auc, threshold, accuracy, positives, negatives}: the area,
@@ -410,6 +425,7 @@ static const luaL_Reg FUNCTIONS[] = {{"accuracy_at", accuracy_at},
                                      {"median_rank", median_rank},
                                      {"mean_reciprocal_rank", mean_reciprocal_rank},
                                      {"average_precision", average_precision},
+                                     {"class_ranks", class_ranks},
                                      {"roc", roc},
                                      {"accuracy_from", accuracy_from},
                                      {"winoground", winoground},

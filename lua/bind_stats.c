@@ -1,7 +1,9 @@
 /* Comparing two runs: paired tests, Holm's adjustment, power (core/paired.h, stats.h,
  * power.h). */
 #include "bind.h"
+#include "metrics.h"
 #include "paired.h"
+#include "paired_order.h"
 #include "power.h"
 #include "stats.h"
 
@@ -96,6 +98,11 @@ static void check_run(lua_State *L, int arg, bool calibration, const double **va
     *correct = list;
 }
 
+static void check_chance(lua_State *L, size_t *resamples, ce_chance *chance) {
+    *resamples = (size_t)integer_field(L, 4, "resamples", 10000, 1, INT32_MAX);
+    chance->seed = (uint64_t)integer_field(L, 4, "seed", 0, LUA_MININTEGER, LUA_MAXINTEGER);
+}
+
 static void push_result(lua_State *L, const ce_paired_result *r, size_t n) {
     lua_createtable(L, 0, 11);
     ce_lua_set_integer(L, "n", (lua_Integer)n);
@@ -141,15 +148,93 @@ static int paired_test(lua_State *L) {
         in.classes = check_groups(L, "classes", in.n);
         luaL_argcheck(L, in.classes != NULL, 4, "class_mean needs classes");
     }
-    in.resamples = (size_t)integer_field(L, 4, "resamples", 10000, 1, INT32_MAX);
-    in.chance.seed =
-        (uint64_t)integer_field(L, 4, "seed", 0, LUA_MININTEGER, LUA_MAXINTEGER);
+    check_chance(L, &in.resamples, &in.chance);
     int code = ce_paired_test(&result, &in, &err);
     if (code == CE_ECANCELLED)
         return ce_lua_interrupted(L);
     if (code < 0)
         return ce_lua_raise(L, &err);
     push_result(L, &result, in.n);
+    return 1;
+}
+
+/* ---- paired_order ---- */
+
+/* The lists of n places at `arg`, one a class; false is what could not be read. */
+static double *check_places(lua_State *L, int arg, size_t *n, size_t *classes) {
+    luaL_checktype(L, arg, LUA_TTABLE);
+    *classes = lua_rawlen(L, arg);
+    *n = *classes > 0 && lua_rawgeti(L, arg, 1) == LUA_TTABLE ? lua_rawlen(L, -1) : 0;
+    luaL_argcheck(L, *n > 0, arg, "must be a list of lists, one for each class");
+    lua_pop(L, 1);
+    double *places = ce_lua_array(L, *n * *classes, sizeof *places);
+    for (size_t c = 0; c < *classes; c++) {
+        bool fits = lua_rawgeti(L, arg, (lua_Integer)c + 1) == LUA_TTABLE;
+        luaL_argcheck(L, fits && lua_rawlen(L, -1) == *n, arg, "lists differ in length");
+        for (size_t i = 0; i < *n; i++) {
+            int is_number;
+            bool read = lua_rawgeti(L, -1, (lua_Integer)i + 1) != LUA_TBOOLEAN;
+            double place = lua_tonumberx(L, -1, &is_number);
+            luaL_argcheck(L, is_number || !read, arg, "a place must be a number or false");
+            places[c * *n + i] = read ? place : (double)INFINITY;
+            lua_pop(L, 1);
+        }
+        lua_pop(L, 1);
+    }
+    return places;
+}
+
+/* The labels of the options at 4. */
+static const uint8_t *check_labels(lua_State *L, size_t n, size_t classes) {
+    size_t rows, columns;
+    ce_lua_field(L, 4, "labels");
+    const double *numbers = check_places(L, lua_gettop(L), &rows, &columns);
+    luaL_argcheck(L, rows == n && columns == classes, 4,
+                  "labels and places differ in number");
+    uint8_t *labels = ce_lua_array(L, n * classes, 1);
+    for (size_t i = 0; i < n * classes; i++) {
+        luaL_argcheck(L, numbers[i] >= CE_LABEL_NO && numbers[i] <= CE_LABEL_IGNORED, 4,
+                      "a label must be 0, 1 or 2");
+        labels[i] = (uint8_t)numbers[i];
+    }
+    return labels;
+}
+
+/* core.paired_order(statistic, a, b, options) -> as core.paired_test; nothing where the
+ * figure of a run does not exist or is infinite (core/paired_order.h). statistic:
+ * "precision", "auc" or "median". a, b: for each class a list of the items' places, the
+ * lower the better, false for what could not be read. options: labels (for each class a
+ * list of 0: no, 1: yes, 2: ignored; not for the median), clusters, resamples (10000), seed
+ * (0). */
+static int paired_order(lua_State *L) {
+    static const char *const names[] = {"precision", "auc", "median", NULL};
+    size_t n, classes;
+    ce_error err;
+    ce_paired_result result;
+    ce_session *session = ce_lua_session(L);
+    ce_paired_order in = {
+        .chance = {.threads = session->threads, .cancel = &session->interrupted}};
+    in.statistic = (ce_order_statistic)luaL_checkoption(L, 1, NULL, names);
+    lua_settop(L, 4);
+    luaL_checktype(L, 4, LUA_TTABLE);
+    luaL_checkstack(L, 16, NULL);
+    in.base = check_places(L, 2, &in.n, &in.classes);
+    in.changed = check_places(L, 3, &n, &classes);
+    luaL_argcheck(L, n == in.n && classes == in.classes, 3, "the runs differ in length");
+    luaL_argcheck(L, classes == 1 || in.statistic == CE_ORDER_PRECISION, 2,
+                  "must be of one class");
+    if (in.statistic != CE_ORDER_MEDIAN)
+        in.labels = check_labels(L, n, classes);
+    in.clusters = check_groups(L, "clusters", n);
+    check_chance(L, &in.resamples, &in.chance);
+    int code = ce_paired_order_test(&result, &in, &err);
+    if (code == CE_ECANCELLED)
+        return ce_lua_interrupted(L);
+    if (code < 0)
+        return ce_lua_raise(L, &err);
+    if (isnan(result.p))
+        return 0;
+    push_result(L, &result, n);
     return 1;
 }
 
@@ -222,6 +307,7 @@ static int items_needed(lua_State *L) {
 }
 
 static const luaL_Reg FUNCTIONS[] = {{"paired_test", paired_test},
+                                     {"paired_order", paired_order},
                                      {"holm", holm},
                                      {"power", power},
                                      {"items_needed", items_needed},

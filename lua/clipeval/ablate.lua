@@ -78,11 +78,11 @@ local function score(self)
   local all = part_of(self, embeds, row_of, numbers)
   local value, ranks, best, tied = accuracy(self.ensemble, all)
   for _, i in ipairs(all.numbers) do self.ties = self.ties + (tied[i] and 1 or 0) end
-  self.columns = { "id", "target", "prediction", "rank", "half" }
+  self.columns = { "id", "target", "prediction", "rank", "half", "rank_by_subset" }
   function self.each(row)
     for i, item in ipairs(self.items) do
       row(item.id, self.classes[item.label], best[i] and self.classes[best[i]],
-          ranks[i] or nil, self.half[i])
+          ranks[i] or nil, self.half[i], self.subset_ranks and self.subset_ranks[i])
     end
   end
   return all, part_of(self, embeds, row_of, halves[1]), part_of(self, embeds, row_of, halves[2]),
@@ -156,7 +156,9 @@ return function(spec)
   metric(self, "acc@1", whole, all.n)
   local order, subset = greedy(sums, first, steps)
   metric(self, "acc@1_second_half", (accuracy(ensemble, second)), second.n)
-  metric(self, "subset_acc@1_second_half", (accuracy(subset, second)), second.n)
+  local by_subset, ranks = accuracy(subset, second)
+  metric(self, "subset_acc@1_second_half", by_subset, second.n)
+  self.subset_ranks = ranks
   evaluation.metric(self, "subset_templates", #order, { unit = "plain", n = #sums })
   local step_of = {}
   for step, o in ipairs(order) do step_of[o.template] = step end

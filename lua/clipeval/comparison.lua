@@ -202,6 +202,24 @@ local function both_have(s, a, b)
   return base, new
 end
 
+local function gather_all(lists, places)
+  local all = {}
+  for c, list in ipairs(lists or {}) do all[c] = gather(list, places) end
+  return all
+end
+
+-- What changes from item to item does not add up to such a figure: none is better or worse.
+local function test_order(a, b, base, new, options)
+  if #a.places ~= #b.places then return nil end
+  options.labels = gather_all(a.labels, base)
+  local row = core.paired_order(a.statistic, gather_all(a.places, base),
+                                gather_all(b.places, new), options)
+  if not row then return nil end
+  row.clustered, row.statistic = options.clusters ~= nil, a.statistic
+  if a.statistic ~= "median" then row.better, row.worse = nil, nil end
+  return row
+end
+
 -- The paired test of two measures over the items that are in both; nil where there is none.
 function comparison.test(c, pair, a, b)
   local s = shared(pair, a.items, b.items)
@@ -210,6 +228,7 @@ function comparison.test(c, pair, a, b)
   local x, y = gather(a.values, base), gather(b.values, new)
   local options = { resamples = c.resamples, seed = c.seed }
   if a.clusters then options.clusters = number_groups(gather(a.clusters, base)) end
+  if measures.is_ordered(a) then return test_order(a, b, base, new, options) end
   if a.statistic == "class_mean" then
     options.classes = number_groups(gather(a.classes, base)) or util.range(#base)
   elseif a.statistic == "ece" then
@@ -242,6 +261,17 @@ local function compare_metric(c, pair, old, fresh)
     row.difference = row.base and row.new and row.new - row.base
   end
   return row
+end
+
+-- What predictions.csv (of an older clipeval, say) does not tell.
+local function note_untested(pair)
+  local names = {}
+  for _, row in ipairs(pair.shared and pair.metrics or {}) do
+    if row.sign ~= 0 and not row.p and row.base and row.new then names[#names + 1] = row.metric end
+  end
+  if #names == 0 then return end
+  pair.notes[#pair.notes + 1] = "compared without a test, since predictions.csv does not tell " ..
+                                "what its items are worth to it: " .. table.concat(names, ", ")
 end
 
 local function compare_metrics(c, pair)
@@ -410,6 +440,7 @@ function comparison.of(base, new, options)
     note_prompts(pair)
     compare_items(pair)
     compare_metrics(c, pair)
+    note_untested(pair)
     comparison.classes(c, pair, measures.of(pair.base, "acc@1"), measures.of(pair.new, "acc@1"))
   end
   comparison.judge(c)

@@ -160,22 +160,67 @@ end
 
 local TASKS = { zeroshot = classification, linear_probe = classification }
 
+-- What "+3", "40", "0" and "-" in the column class_ranks say (multilabel.lua): the place, false
+-- where there is none, and the label: 0 for no, 1 for yes, 2 for ignored.
+local function parse_class_rank(word)
+  if word == "-" then return { false, 2 } end
+  local plus, digits = word:match "^(%+?)(%d+)$"
+  local rank = digits and math.tointeger(tonumber(digits))
+  return rank and { rank > 0 and rank, plus == "" and 0 or 1 }
+end
+
+-- places[class][item] and labels[class][item]
+local function class_ranks(items)
+  local t, places, labels, known = items.t, {}, {}, {}
+  for place, row in ipairs(items.rows) do
+    local class = 0
+    for word in t.of.class_ranks[row]:gmatch "%S+" do
+      local parsed = known[word] or parse_class_rank(word)
+      class, known[word] = class + 1, parsed
+      if place == 1 then places[class], labels[class] = {}, {} end
+      if not parsed or not places[class] then
+        fault(t, row, "class_ranks: '%s' is no rank of a class", word)
+      end
+      places[class][place], labels[class][place] = parsed[1], parsed[2]
+    end
+    if class ~= #places then fault(t, row, "class_ranks: %d, and others have %d", class, #places) end
+  end
+  return places, labels
+end
+
+-- An order's statistic is of all items at once: `values` only tell that they are in it.
+local function ordered(statistic, items, places, labels, more)
+  local m = measure(statistic, items, function() return 1 end, more)
+  m.places, m.labels = places, labels
+  return m
+end
+
+function TASKS.multilabel(_, items, metric)
+  if metric ~= "mean_average_precision" or not items.t.of.class_ranks then return nil end
+  return ordered("precision", items, class_ranks(items))
+end
+
 function TASKS.ablate(e, items, metric)
   if metric == "acc@1" then return classification(e, items, metric) end
-  if metric ~= "acc@1_second_half" then return nil end
-  local rank, half = ranks(e, items.t, "rank"), numbers(e, items.t, "half", is_rank, "half")
+  local column = metric == "acc@1_second_half" and "rank" or
+                 metric == "subset_acc@1_second_half" and "rank_by_subset"
+  if not column then return nil end
+  local rank, half = ranks(e, items.t, column), numbers(e, items.t, "half", is_rank, "half")
   return rank and half and measure("hits", items, function(row)
     return half[row] == 2 and (rank[row] == 1 and 1 or 0)
   end)
 end
 
 function TASKS.retrieval(e, items, metric)
-  local by_picture = metric:find "^text_retrieval_recall@%d+$"
-  if not by_picture and not metric:find "^image_retrieval_recall@%d+$" then return nil end
-  if by_picture then items = measures.items(e, true) end
-  local column = by_picture and "rank_of_best_caption" or "rank_of_picture"
-  return hits_to(items, ranks(e, items.t, column), bound(metric),
-                 { clusters = not by_picture and pick(items, items.t.of.id) or nil })
+  local what, figure = metric:match "^(%l+)_retrieval_(.+)$"
+  if what ~= "text" and what ~= "image" then return nil end
+  if what == "text" then items = measures.items(e, true) end
+  local list = ranks(e, items.t, what == "text" and "rank_of_best_caption" or "rank_of_picture")
+  local more = { clusters = what == "image" and pick(items, items.t.of.id) or nil }
+  if figure == "median_rank" then
+    return list and ordered("median", items, { pick(items, list) }, nil, more)
+  end
+  return figure:find "^recall@%d+$" and hits_to(items, list, bound(metric), more)
 end
 
 function TASKS.vqa(e, items, metric)
@@ -196,7 +241,22 @@ function TASKS.compositional(e, items, metric)
                           { clusters = t.of.picture and pick(items, t.of.picture) })
 end
 
+-- Pairs by their scores, the highest first.
+local function area(e, items)
+  local t = items.t
+  local score = numbers(e, t, "score", is_finite, "score")
+  local match = numbers(e, t, "match", is_bit, "0 or 1")
+  if not score or not match then return nil end
+  local places, labels = {}, {}
+  for place, row in ipairs(items.rows) do
+    places[place], labels[place] = score[row] and -score[row], match[row] or 0
+  end
+  return ordered("auc", items, { places }, { labels },
+                 { clusters = t.of.picture and pick(items, t.of.picture) })
+end
+
 function TASKS.match(e, items, metric)
+  if metric == "roc_auc" then return area(e, items) end
   local own = { best_accuracy = "best_threshold", accuracy = "threshold" }
   local threshold = own[metric] and e:metric(own[metric])
   local t = items.t
@@ -209,7 +269,8 @@ function TASKS.match(e, items, metric)
 end
 
 -- What the items of an evaluation are worth to a metric: { statistic, items, values, clusters,
--- classes, confidence } (lists in the order of items.keys), or nil where they do not tell.
+-- classes, confidence } (lists in the order of items.keys), or nil where they do not tell. For
+-- what is no mean over items (precision, auc, median) places and labels, a list for each class.
 function measures.of(e, metric)
   local items = TASKS[e.task] and measures.items(e)
   local m = items and TASKS[e.task](e, items, metric)
@@ -237,10 +298,45 @@ local function class_mean(m)
   return total / #order
 end
 
+-- The precision at each of a class's items, 0 at one that could not be read, averaged.
+local function precision(places, labels)
+  local found, positives, sum = {}, 0, 0
+  for i, label in ipairs(labels) do
+    if label == 1 then
+      positives = positives + 1
+      if places[i] then found[#found + 1] = places[i] end
+    end
+  end
+  table.sort(found)
+  for k, rank in ipairs(found) do sum = sum + k / rank end
+  return positives > 0 and sum / positives or 0
+end
+
+local ORDERED = {}
+
+function ORDERED.precision(m)
+  local sum = 0
+  for c, places in ipairs(m.places) do sum = sum + precision(places, m.labels[c]) end
+  return sum / #m.places
+end
+
+function ORDERED.auc(m)
+  local scores, matches = {}, {}
+  for i, place in ipairs(m.places[1]) do
+    scores[i], matches[i] = place and -place, m.labels[1][i] == 1
+  end
+  return core.roc(scores, matches).auc
+end
+
+function ORDERED.median(m) return core.median_rank(m.places[1]) end
+
+function measures.is_ordered(m) return ORDERED[m.statistic] ~= nil end
+
 -- The figure that the values give, and of how many items.
 function measures.figure(m)
   local value, n = mean(m.values)
   if m.statistic == "class_mean" then value = class_mean(m) end
+  if ORDERED[m.statistic] then value = ORDERED[m.statistic](m) end
   if m.statistic == "ece" then
     local correct = {}
     for i, x in ipairs(m.values) do correct[i] = x == 1 end

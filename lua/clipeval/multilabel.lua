@@ -28,12 +28,28 @@ local function count_class(self, class, at)
   return count, read, n > 0 and count / n or 0
 end
 
+-- For predictions.csv: what the picture is to each class, in their order, and where it stands
+-- among all (row `ranks`; nil: it could not be read): "+3" is shown and third, "40" is not
+-- shown, "0" and "+0" could not be read, "-" is ignored.
+local function class_ranks(self, item, ranks)
+  local words = {}
+  for c = 1, #self.classes do
+    words[c] = ranks and ("%d"):format(ranks[c]) or "0"
+  end
+  for _, c in ipairs(item.labels) do words[c] = "+" .. words[c] end
+  for _, c in ipairs(item.ignored or {}) do words[c] = "-" end
+  return table.concat(words, " ")
+end
+
 -- The scores of those pictures that can be read, and each one's line of them.
 local function score(self)
   local embeds, row_of = evaluation.pictures(self)
-  local rows, _, at = evaluation.readable(self, row_of)
+  local rows, read, at = evaluation.readable(self, row_of)
   local scores = #rows > 0 and embeds:select(rows):similarity(self.classifier)
-  self.columns = { "id", "target", "prediction", "score" }
+  local ignored = {}
+  for k, i in ipairs(read) do ignored[k] = self.items[i].ignored or {} end
+  local ranks = scores and core.class_ranks(scores, ignored)
+  self.columns = { "id", "target", "prediction", "score", "class_ranks" }
   function self.each(row)
     for i, item in ipairs(self.items) do
       local names = {}
@@ -44,7 +60,8 @@ local function score(self)
           if not value or x > value then best, value = c, x end
         end
       end
-      row(item.id, table.concat(names, "|"), best and self.classes[best], value)
+      row(item.id, table.concat(names, "|"), best and self.classes[best], value,
+          class_ranks(self, item, at[i] and ranks[at[i]]))
     end
   end
   return scores, at

@@ -25,7 +25,8 @@ local KNOWN = {
     "caption", "rank_of_picture", "found_picture", "rank_of_best_caption", "question",
     "question_type", "answer_type", "answers", "accuracy", "candidates", "rule", "text",
     "picture", "class", "image", "group", "score_c1_p1", "score_c1_p2", "score_c2_p1",
-    "score_c2_p2", "right", "score_right", "score_wrong", "match", "half" },
+    "score_c2_p2", "right", "score_right", "score_wrong", "match", "half", "class_ranks",
+    "rank_by_subset" },
   classes = util.set {
     "evaluation", "class", "n", "hits", "recall", "ci_low", "ci_high", "average_precision",
     "chance", "kind", "accuracy", "prior", "prior_answer", "ceiling", "template", "alone",

@@ -251,9 +251,93 @@ local r = as_json("r1", "r2").evaluations[1].metrics
 tap.is(r[1].clustered, true, "captions of a picture are drawn together")
 tap.near(r[1].p, 0.5, 0.03, "two pictures that flip have a p of 1/2, whatever their captions say")
 tap.is(r[1].n, 50, "over all captions")
-tap.is(r[2].p, nil, "a median rank is not tested")
-tap.is(r[2].verdict, "same", "but compared")
+tap.is(r[2].p .. r[2].test, "1swap permutation", "a median that stays has a p of 1")
+tap.is(r[2].verdict, "same", "and is the same")
 tap.is(r[3].n, 10, "text retrieval: over pictures")
+
+-- ---- figures that are no means: median rank, ROC area, mean average precision ----
+
+-- Of 11 captions, each of a picture of its own, all fall from rank 1 to 3.
+local function medians(name, rank)
+  local lines = { "id,caption,rank_of_picture,found_picture,score,rank_of_best_caption\n" }
+  for i = 1, 11 do lines[i + 1] = ("pic%d,caption,%d,pic1,0.5,%d\n"):format(i, rank, rank) end
+  write(name, { task = "retrieval", prompts = "" },
+        { { "image_retrieval_median_rank", rank, 11 }, { "text_retrieval_median_rank", rank, 11 } },
+        table.concat(lines))
+end
+medians("m1", 1)
+medians("m3", 3)
+local medians_of = as_json("m1", "m3", "--alpha", "0.05").evaluations[1].metrics
+for _, row in ipairs(medians_of) do
+  tap.is(("%g %g %g"):format(row.difference, row.ci_low, row.ci_high), "2 2 2", row.metric .. ": by two")
+  -- Six or more of one kind among eleven always: a difference of 2 or -2 in every permutation.
+  tap.is(row.p, 1, "the median of eleven equal differences can tell nothing")
+  tap.is(row.worse .. " " .. row.better, "11 0", "a rank that rose is worse")
+end
+
+local function matches(name, score)
+  local lines, wins = { "id,text,match,score\n" }, 0
+  for i = 1, 40 do lines[i + 1] = ("i%02d,t,%d,%.9g\n"):format(i, i % 2, score(i)) end
+  for i = 1, 39, 2 do
+    for k = 2, 40, 2 do
+      wins = wins + (score(i) > score(k) and 1 or score(i) == score(k) and 0.5 or 0)
+    end
+  end
+  write(name, { task = "match", prompts = "" }, { { "roc_auc", wins / 400, 40 } },
+        table.concat(lines))
+end
+matches("auc1", function(i) return i % 2 + i / 100 end)
+matches("auc2", function(i) return 100 * (i * 7 % 40) end) -- on a scale of its own
+local auc = as_json("auc1", "auc2", "--alpha", "0.05").evaluations[1].metrics[1]
+tap.is(auc.base, 1, "ROC area: all matches were first")
+tap.ok(auc.difference < -0.2 and auc.ci_high < 0 and auc.p < 0.01, "and are no longer")
+tap.is(auc.verdict .. " " .. auc.test .. tostring(auc.worse), "regression swap permutationnil",
+       "which is a regression; no item of its own is worse")
+matches("auc3", function(i) return math.exp(i % 2 + i / 100) end)
+tap.is((as_json("auc1", "auc3")).evaluations[1].metrics[1].p, 1, "the same order on another scale")
+
+-- Two classes; the second is shown by every third picture, and one picture is ignored in it.
+local function precisions(name, swapped)
+  local lines, first, second = { "id,target,prediction,score,class_ranks\n" }, 0, 0
+  local found, shown, rank = 0, 0, 0
+  for i = 1, 60 do
+    local place = swapped and 61 - i or i
+    if i <= 20 then first = first + (swapped and i / (40 + i) or 1) / 20 end
+    if i ~= 5 then rank = rank + 1 end
+    if i % 3 == 0 then
+      shown = shown + 1
+      found = found + shown / rank
+    end
+    lines[i + 1] = ("i%02d,x,x,0.5,%s%d %s%s\n"):format(i, i <= 20 and "+" or "", place,
+      i % 3 == 0 and "+" or "", i == 5 and "-" or rank)
+  end
+  second = found / 20
+  write(name, { task = "multilabel" }, { { "mean_average_precision", (first + second) / 2, 60 } },
+        table.concat(lines))
+end
+precisions("map1", false)
+precisions("map2", true)
+local map = as_json("map1", "map2", "--alpha", "0.05").evaluations[1].metrics[1]
+tap.ok(map.difference < -0.3 and map.ci_low < map.difference and map.ci_high < -0.2 and map.p < 0.001,
+       "mean average precision: interval and p")
+tap.is(map.verdict .. " " .. map.test, "regression swap permutation", "and a regression")
+local text_of = tap.read(tap.directory() .. "/map1/predictions.csv")
+local function broken_ranks(what, from, to, part)
+  tap.write("map3/predictions.csv", (text_of:gsub(from, to, 1)))
+  tap.write("map3/report.csv", tap.read(tap.directory() .. "/map1/report.csv"))
+  local code, _, stderr = compare("map1", "map3")
+  tap.is(code, 3, "class_ranks: " .. what)
+  tap.has(stderr, part, part)
+end
+broken_ranks("no rank", "%+1 1", "+x 1", "map3/predictions.csv:2: class_ranks: '+x' is no rank of a class")
+broken_ranks("a class less", "%+2 2", "+2", "map3/predictions.csv:3: class_ranks: 1, and others have 2")
+broken_ranks("a class more", "%+2 2", "+2 2 2", "map3/predictions.csv:3: class_ranks: '2' is no rank of a class")
+broken_ranks("another rank", "%+1 1", "+9 1", "one of them was edited")
+tap.write("map3/predictions.csv", (text_of:gsub(",class_ranks", ""):gsub(",[^,\n]*\n", "\n"):gsub(
+  "prediction\n", "prediction,score\n")))
+local _, without = compare("map1", "map3")
+tap.has(without, "compared without a test, since predictions.csv does not tell what its items are " ..
+        "worth to it: mean_average_precision", "without ranks the output says why there is no test")
 
 -- ---- items, evaluations and data that differ ----
 
