@@ -2,8 +2,10 @@
 --
 -- BASELINE.csv has a row for each metric, sorted: no clock, no path, no model. BASELINE.hits.csv
 -- beside it says which items were right, a bit each (hexadecimal, in the order of the sorted
--- ids): with it the test is paired, as between two runs; without it, or where the items are
--- others, two shares are compared as if they were of different pictures, which sees far less.
+-- ids): with it the test is paired, as between two runs. Without it, where the items are others,
+-- and for what is no hit (of which the baseline has the standard error), two figures are compared
+-- as if they were of different pictures, which sees far less; the output says so.
+local chance = require "clipeval.chance"
 local comparison = require "clipeval.comparison"
 local core = require "clipeval.core"
 local formats = require "clipeval.comparison_formats"
@@ -14,10 +16,15 @@ local util = require "clipeval.util"
 
 local baseline = {}
 
-local KEY = { "task", "dataset", "split", "prompts" }
+local KEY = { "task", "dataset", "split", "prompts", "number" }
 local COLUMNS = { "task", "dataset", "split", "prompts", "metric", "value", "n", "max_drop",
-                  "dataset_version", "items_sha256", "prompts_sha256" }
-local HIT_COLUMNS = { "task", "dataset", "split", "prompts", "metric", "n", "ids_sha256", "hits" }
+                  "dataset_version", "items_sha256", "prompts_sha256", "standard_error", "number" }
+local HIT_COLUMNS = { "task", "dataset", "split", "prompts", "metric", "n", "ids_sha256",
+                      "number", "hits" }
+local OPTIONAL = util.set { "max_drop", "dataset_version", "items_sha256", "prompts_sha256",
+                            "standard_error", "number" }
+
+local CHANCE = { seed = 0, resamples = comparison.RESAMPLES }
 
 local function hits_path(path)
   return (path:gsub("%.csv$", "")) .. ".hits.csv"
@@ -32,21 +39,41 @@ end
 
 local function row_of(e)
   return { task = e.task, dataset = e.dataset.name, split = e.dataset.split or "",
-           prompts = e.prompts.name or "" }
+           prompts = e.prompts.name or "", number = e.of_its_kind }
+end
+
+-- Evaluations that nothing tells apart, of two models say, are told apart by their order: the
+-- second of a kind has the number 2.
+local function number_evaluations(run)
+  local count = {}
+  for _, e in ipairs(run.evaluations) do
+    e.of_its_kind = nil
+    local key = key_of(row_of(e))
+    count[key] = (count[key] or 0) + 1
+    if count[key] > 1 then e.of_its_kind = tostring(count[key]) end
+  end
+end
+
+-- The title of an evaluation among others of its kind.
+local function title(e)
+  local name = comparison.title(e)
+  return e.of_its_kind and ("%s, number %s of its kind"):format(name, e.of_its_kind) or name
 end
 
 -- ---- reading ----
 
--- The rows of a CSV with these columns, each with its line; the last are not needed.
-local function read_rows(path, columns, needed)
+-- The rows of a CSV with these columns, each with its line.
+local function read_rows(path, columns)
   local names, lists, lines = core.csv_columns(path)
   if not names then util.quit(3, "%s", lists) end
   local known, there = util.set(columns), util.set(names)
   for _, name in ipairs(names) do
     if not known[name] then util.quit(3, "%s:1: unknown column '%s'", path, name) end
   end
-  for i = 1, needed do
-    if not there[columns[i]] then util.quit(3, "%s:1: no column '%s'", path, columns[i]) end
+  for _, name in ipairs(columns) do
+    if not there[name] and not OPTIONAL[name] then
+      util.quit(3, "%s:1: no column '%s'", path, name)
+    end
   end
   local rows, seen = {}, {}
   for i, line in ipairs(lines) do
@@ -62,7 +89,7 @@ local function read_rows(path, columns, needed)
 end
 
 local function read_figures(path)
-  local rows = read_rows(path, COLUMNS, 7)
+  local rows = read_rows(path, COLUMNS)
   for _, row in ipairs(rows) do
     local function fault(column, what)
       util.quit(3, "%s:%d: %s is '%s', which is no %s", path, row.line, column, row[column], what)
@@ -71,6 +98,12 @@ local function read_figures(path)
     row.figure, row.count = runs.number(row.value), math.tointeger(runs.number(row.n))
     if not row.figure then fault("value", "number") end
     if not row.count or row.count < 0 then fault("n", "count") end
+    if (row.standard_error or "") ~= "" then
+      row.error = runs.number(row.standard_error)
+      if not row.error or not (row.error > 0 and row.error < math.huge) then
+        fault("standard_error", "positive number")
+      end
+    end
     if (row.max_drop or "") ~= "" then
       local bound, points = rules.parse_drop(row.max_drop)
       if not bound or points and row.about.unit ~= "percent" then
@@ -88,7 +121,7 @@ local function read_hits(path)
   local hits = {}
   path = hits_path(path)
   if core.kind(path) ~= "file" then return hits end
-  for _, row in ipairs(read_rows(path, HIT_COLUMNS, #HIT_COLUMNS)) do
+  for _, row in ipairs(read_rows(path, HIT_COLUMNS)) do
     row.count = math.tointeger(runs.number(row.n))
     if not row.count or #row.hits ~= (row.count + 3) // 4 or row.hits:find "[^0-9a-f]" then
       util.quit(3, "%s:%d: hits must be %s's bits in hexadecimal", path, row.line, row.n)
@@ -187,6 +220,10 @@ local function add_evaluation(e, figures, hits, bounds)
         max_drop = bounds[key_of(key) .. "\0" .. m.metric] })
       figures[#figures + 1] = row
       local measure = measures.of(e, m.metric)
+      if measure and (measure.statistic ~= "hits" or measure.clusters) then
+        local error = chance.standard_error(measure, CHANCE)
+        row.standard_error = error and ("%.3g"):format(error)
+      end
       if measure and measure.statistic == "hits" and is_of_bits(measure) then
         local bits = pack_bits(measure)
         local _, sha256 = sorted_items(measure.items)
@@ -199,17 +236,11 @@ end
 
 -- Writes the figures of a run as the baseline; bounds that the old one has stay.
 local function update(path, run, old)
-  local bounds, figures, hits, seen = {}, {}, {}, {}
+  local bounds, figures, hits = {}, {}, {}
   for _, row in ipairs(old or {}) do
     bounds[key_of(row) .. "\0" .. row.metric] = row.max_drop
   end
   for _, e in ipairs(run.evaluations) do
-    local key = key_of(row_of(e))
-    if seen[key] then
-      util.quit(3, "%s: two evaluations are %s: name their prompts or datasets differently", path,
-                comparison.title(e))
-    end
-    seen[key] = true
     add_evaluation(e, figures, hits, bounds)
   end
   replace(path, csv_text(COLUMNS, sort_rows(figures)))
@@ -219,45 +250,17 @@ end
 
 -- ---- unpaired ----
 
--- 2 (1 - Phi(z)), z >= 0: erfc(z / sqrt 2) by its continued fraction (Abramowitz and Stegun
--- 7.1.14), for small z by the series 7.1.6.
-function baseline.two_sided(z)
-  local x = z / math.sqrt(2)
-  if x < 2 then
-    local term, sum = x, x
-    for k = 1, 60 do
-      term = term * 2 * x * x / (2 * k + 1)
-      sum = sum + term
-    end
-    return 1 - 2 / math.sqrt(math.pi) * math.exp(-x * x) * sum
+-- Items that share a picture are no hits each for itself; what is no hit needs an error, too.
+local function unpaired(c, old, m, fresh)
+  if not m or not fresh.value or old.count == 0 or fresh.n == 0 then return nil end
+  if m.statistic ~= "hits" or m.clusters then
+    local error = old.error and chance.standard_error(m, c)
+    return error and chance.two_figures(old.figure, old.error, fresh.value, error, fresh.n)
   end
-  local f = x
-  for k = 120, 1, -1 do f = x + k / 2 / f end
-  return math.exp(-x * x) / (math.sqrt(math.pi) * f)
-end
-
--- The difference of two shares of different items: the pooled z test, and Newcombe's interval
--- from the two Wilson intervals (Statistics in Medicine 1998, method 10).
-function baseline.two_proportions(hits1, n1, hits2, n2)
-  local p1, p2, pooled = hits1 / n1, hits2 / n2, (hits1 + hits2) / (n1 + n2)
-  local low1, high1 = core.wilson(hits1, n1)
-  local low2, high2 = core.wilson(hits2, n2)
-  local d = p2 - p1
-  local se = math.sqrt(pooled * (1 - pooled) * (1 / n1 + 1 / n2))
-  return { difference = d, base = p1, new = p2, n = n2, test = "two proportions, unpaired",
-           low = d - math.sqrt((p2 - low2) ^ 2 + (high1 - p1) ^ 2),
-           high = d + math.sqrt((high2 - p2) ^ 2 + (p1 - low1) ^ 2),
-           p = se > 0 and math.max(baseline.two_sided(math.abs(d) / se), 2.3e-308) or 1 }
-end
-
-local function unpaired(old, m, fresh)
   local hits = old.figure * old.count
-  if not m or m.statistic ~= "hits" or old.count == 0 or fresh.n == 0 or not fresh.value or
-     math.abs(hits - math.floor(hits + 0.5)) > 1e-3 then
-    return nil
-  end
-  return baseline.two_proportions(math.floor(hits + 0.5), old.count,
-                                  math.floor(fresh.value * fresh.n + 0.5), fresh.n)
+  if math.abs(hits - math.floor(hits + 0.5)) > 1e-3 then return nil end
+  return chance.two_proportions(math.floor(hits + 0.5), old.count,
+                                math.floor(fresh.value * fresh.n + 0.5), fresh.n)
 end
 
 -- ---- comparing ----
@@ -291,7 +294,7 @@ local function compare_row(c, pair, row, fresh, hits)
     check_bits(c.base.path, row, old)
     result = comparison.test(c, pair, old, m)
   else
-    result = unpaired(row, m, fresh) or { base = row.figure, new = fresh.value,
+    result = unpaired(c, row, m, fresh) or { base = row.figure, new = fresh.value,
                                           difference = fresh.value and fresh.value - row.figure }
   end
   result = util.copy(util.copy(row.about, result), {
@@ -328,7 +331,7 @@ end
 local function new_pair(c, row, e)
   local pair = { base = util.copy(row_of(e), { dataset = { name = row.dataset, split = row.split },
                    prompts = { name = row.prompts ~= "" and row.prompts or nil }, run = c.base }),
-                 new = e, title = comparison.title(e), notes = {}, metrics = {}, classes = {},
+                 new = e, title = title(e), notes = {}, metrics = {}, classes = {},
                  lost = {}, won = {} }
   if (row.prompts_sha256 or "") ~= "" and row.prompts_sha256 ~= e.prompts.sha256 then
     pair.notes[1] = "the texts of the prompts changed"
@@ -347,12 +350,13 @@ local function compare_all(c, rows, hits)
   local by_key, pairs_of = {}, {}
   for _, e in ipairs(c.new.evaluations) do
     local key = key_of(row_of(e))
-    by_key[key] = by_key[key] or e.finished and e
+    by_key[key] = e.finished and e or nil
   end
   for _, row in ipairs(rows) do
     local e = by_key[key_of(row)]
     local fresh = e and e:metric(row.metric)
-    local words = ("%s of %s: %s (%s)"):format(row.metric, row.task, row.dataset, row.prompts)
+    local words = ("%s of %s: %s (%s)%s"):format(row.metric, row.task, row.dataset, row.prompts,
+      (row.number or "") ~= "" and ", number " .. row.number or "")
     local why = not fresh and "the run has no " .. words or changed(row, e)
     if why then
       c.faults[#c.faults + 1] = ("%s:%d: %s%s (%s)"):format(c.base.path, row.line,
@@ -380,8 +384,7 @@ local function note_new(c, pairs_of)
     for _, row in ipairs(pairs_of[e] and pairs_of[e].metrics or {}) do asked[row.metric] = true end
     for _, m in ipairs(e.metrics) do
       if measures.about(m.metric).sign ~= 0 and not asked[m.metric] then
-        c.notes[#c.notes + 1] = ("not in the baseline: %s of %s"):format(m.metric,
-                                                                       comparison.title(e))
+        c.notes[#c.notes + 1] = ("not in the baseline: %s of %s"):format(m.metric, title(e))
       end
     end
   end
@@ -419,12 +422,13 @@ end
 -- stdout; or rewrites the baseline. Returns the exit code.
 function baseline.finish(b, out)
   local run = runs.load(out)
+  number_evaluations(run)
   if b.update then
     update(b.path, run, b.rows)
     return 0
   end
   local c = { base = { path = b.path, label = b.path .. " (baseline)", evaluations = {} },
-              new = run, rules = b.rules, seed = 0, resamples = comparison.RESAMPLES, notes = {},
+              new = run, rules = b.rules, seed = CHANCE.seed, resamples = CHANCE.resamples, notes = {},
               missing = {}, faults = {}, regressions = {}, evaluations = {} }
   note_new(c, compare_all(c, b.rows, b.hits))
   comparison.judge(c)

@@ -3,6 +3,7 @@
 --
 --     local c = comparison.of(runs.load "a", runs.load "b", { rules = {}, seed = 0 })
 --     c.evaluations[1].metrics[1].difference, c.evaluations[1].metrics[1].p
+local chance = require "clipeval.chance"
 local core = require "clipeval.core"
 local measures = require "clipeval.measures"
 local rules = require "clipeval.rules"
@@ -172,25 +173,6 @@ end
 
 -- ---- a metric ----
 
-local function gather(values, places)
-  local list = {}
-  for k, i in ipairs(places) do list[k] = values[i] end
-  return list
-end
-
--- Numbers from 1 for equal values, or nil where every value is its own.
-local function number_groups(values)
-  local number, list, count = {}, {}, 0
-  for i, value in ipairs(values) do
-    if not number[value] then
-      count = count + 1
-      number[value] = count
-    end
-    list[i] = number[value]
-  end
-  return count < #values and list or nil, count
-end
-
 -- The places of the shared items for which both runs have a value.
 local function both_have(s, a, b)
   local base, new = {}, {}
@@ -202,42 +184,12 @@ local function both_have(s, a, b)
   return base, new
 end
 
-local function gather_all(lists, places)
-  local all = {}
-  for c, list in ipairs(lists or {}) do all[c] = gather(list, places) end
-  return all
-end
-
--- What changes from item to item does not add up to such a figure: none is better or worse.
-local function test_order(a, b, base, new, options)
-  if #a.places ~= #b.places then return nil end
-  options.labels = gather_all(a.labels, base)
-  local row = core.paired_order(a.statistic, gather_all(a.places, base),
-                                gather_all(b.places, new), options)
-  if not row then return nil end
-  row.clustered, row.statistic = options.clusters ~= nil, a.statistic
-  if a.statistic ~= "median" then row.better, row.worse = nil, nil end
-  return row
-end
-
 -- The paired test of two measures over the items that are in both; nil where there is none.
 function comparison.test(c, pair, a, b)
   local s = shared(pair, a.items, b.items)
   local base, new = both_have(s, a, b)
   if #base == 0 then return nil end
-  local x, y = gather(a.values, base), gather(b.values, new)
-  local options = { resamples = c.resamples, seed = c.seed }
-  if a.clusters then options.clusters = number_groups(gather(a.clusters, base)) end
-  if measures.is_ordered(a) then return test_order(a, b, base, new, options) end
-  if a.statistic == "class_mean" then
-    options.classes = number_groups(gather(a.classes, base)) or util.range(#base)
-  elseif a.statistic == "ece" then
-    x = { confidence = gather(a.confidence, base), correct = x }
-    y = { confidence = gather(b.confidence, new), correct = y }
-  end
-  local row = core.paired_test(a.statistic, x, y, options)
-  row.clustered, row.statistic = options.clusters ~= nil, a.statistic
-  return row
+  return chance.paired(a, b, base, new, { resamples = c.resamples, seed = c.seed })
 end
 
 -- Where lower is better, what rose got worse.

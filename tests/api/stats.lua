@@ -10,6 +10,87 @@ local function fill(n, value)
   return t
 end
 
+-- ---- paired_order ----
+
+local function draw_unit(state)
+  state[1] = (state[1] * 1103515245 + 12345) % 2 ^ 31
+  return state[1] / 2 ^ 31
+end
+
+local yes = fill(60, function(i) return i % 3 == 0 and 1 or 0 end)
+local up = fill(60, function(i) return i - 30 * yes[i] end)
+local order = core.paired_order("auc", { up }, { fill(60, function(i) return -up[i] end) },
+                                { labels = { yes }, resamples = 200 })
+tap.near(order.base + order.new, 1, 1e-12, "an order and its reverse: areas of 1 in all")
+tap.ok(order.p < 0.01 and order.high < 0, "and they differ")
+tap.is(order.test, "swap permutation", "by a test that swaps")
+tap.near(order.base, core.roc(fill(60, function(i) return -up[i] end),
+                              fill(60, function(i) return yes[i] == 1 end)).auc, 1e-12, "core.roc's area")
+tap.is(core.paired_order("auc", { up }, { up }, { labels = { fill(60, function() return 1 end) } }),
+       nil, "without negatives there is no figure")
+tap.is(core.paired_order("median", { { 1, 2, false, false } }, { { 1, 2, 3, 4 } }, {}), nil,
+       "an infinite median is not compared")
+tap.is(core.paired_order("median", { { 1, 2, 3 } }, { { 2, 4, 9 } }, { resamples = 10 }).difference, 2,
+       "medians")
+for what, f in pairs {
+  ["needs labels"] = function() core.paired_order("auc", { up }, { up }, {}) end,
+  ["needs places"] = function() core.paired_order("auc", {}, {}, {}) end,
+  ["places are lists"] = function() core.paired_order("median", { 1 }, { 2 }, {}) end,
+  ["places are numbers"] = function() core.paired_order("median", { { "x" } }, { { 1 } }, {}) end,
+  ["a label is 0, 1 or 2"] = function()
+    core.paired_order("auc", { up }, { up }, { labels = { up } })
+  end,
+  ["runs are of one length"] = function() core.paired_order("median", { { 1 } }, { { 1, 2 } }, {}) end,
+  ["an area is of one class"] = function()
+    core.paired_order("auc", { up, up }, { up, up }, { labels = { yes, yes } })
+  end,
+} do
+  tap.ok(not pcall(f), "paired_order: " .. what)
+end
+
+local ranks = core.class_ranks(core.matrix { { 0.5, 1 }, { 0.7, 0 / 0 }, { 0.5, 2 } }, { {}, { 1 }, {} })
+tap.is(table.concat({ ranks[1][1], ranks[1][2], ranks[2][1], ranks[2][2], ranks[3][1], ranks[3][2] }, " "),
+       "1.0 2.0 0.0 0.0 2.0 1.0", "class_ranks: from 1; 0 where ignored or without a score")
+
+-- ---- standard errors, against a bootstrap in Lua ----
+
+local chance = require "clipeval.chance"
+
+-- The standard deviation of figure(list of drawn items) over 400 resamples of n items.
+local function bootstrap(n, figure)
+  local state, total, squares = { 7 }, 0, 0
+  for _ = 1, 400 do
+    local drawn = fill(n, function() return 1 + math.floor(draw_unit(state) * n) end)
+    local value = figure(drawn)
+    total, squares = total + value, squares + value * value
+  end
+  return math.sqrt(squares / 400 - (total / 400) ^ 2)
+end
+
+local seed = { 3 }
+local confidence = fill(200, function() return 0.2 + 0.8 * draw_unit(seed) end)
+local correct = fill(200, function(i) return draw_unit(seed) < confidence[i] - 0.1 and 1 or 0 end)
+local error = chance.standard_error({ statistic = "ece", values = correct, confidence = confidence }, {})
+tap.near(error / bootstrap(200, function(drawn)
+  return (core.calibration_error(fill(200, function(i) return confidence[drawn[i]] end),
+                                 fill(200, function(i) return correct[drawn[i]] == 1 end)))
+end), 1, 0.15, "of a calibration error")
+local scores = fill(200, function(i) return -(draw_unit(seed) + 0.3 * correct[i]) end)
+error = chance.standard_error({ statistic = "auc", values = correct, places = { scores },
+                                labels = { correct } }, {})
+tap.near(error / bootstrap(200, function(drawn)
+  return core.roc(fill(200, function(i) return -scores[drawn[i]] end),
+                  fill(200, function(i) return correct[drawn[i]] == 1 end)).auc
+end), 1, 0.15, "of an ROC area")
+local classes = fill(200, function(i) return i % 7 end)
+error = chance.standard_error({ statistic = "class_mean", values = correct, classes = classes }, {})
+tap.near(error / core.paired_test("class_mean", fill(200, function() return 0 end), correct,
+  { classes = fill(200, function(i) return i % 7 + 1 end) }).spread * math.sqrt(200), 1, 0.01,
+  "of a mean over classes")
+local half = chance.two_figures(0.7, 0.03, 0.6, 0.04, 10)
+tap.near(half.low, -0.1 - 1.959963984540054 * 0.05, 1e-12, "two figures: errors add in squares")
+tap.near(half.p, chance.two_sided(2), 1e-12, "and the p is the normal's")
+
 -- ---- paired_test ----
 
 local a = fill(100, function(i) return i <= 70 end)

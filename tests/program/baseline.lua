@@ -36,6 +36,7 @@ local directory
 code, out, err, directory = run("--baseline", "b.csv", "--update-baseline")
 tap.is(code .. err, "0", "--update-baseline: exit code 0")
 tap.has(out, "baseline written to b.csv", "and says where")
+local run_of_b = directory
 local path, hits_path = tap.directory() .. "/b.csv", tap.directory() .. "/b.hits.csv"
 local text, hits = tap.read(path), tap.read(hits_path)
 local rows = clip.csv(path)
@@ -97,18 +98,79 @@ tap.is(out:find("McNemar", 1, true), nil, "and no other")
 
 -- 56 of 70 and 48 of 80 are the shares of Newcombe 1998, table II (a), method 10: the difference
 -- 0.2 with the interval 0.0524 to 0.3339.
-local two = require "clipeval.baseline".two_proportions(48, 80, 56, 70)
+local two = require "clipeval.chance".two_proportions(48, 80, 56, 70)
 tap.near(two.difference, 0.2, 1e-12, "two proportions: difference")
 tap.near(two.low, 0.0524, 5e-5, "two proportions: Newcombe's interval, low")
 tap.near(two.high, 0.3339, 5e-5, "two proportions: high")
 local z = 0.2 / math.sqrt(104 / 150 * 46 / 150 * (1 / 80 + 1 / 70))
-tap.near(two.p, require "clipeval.baseline".two_sided(z), 1e-15, "two proportions: pooled z")
+tap.near(two.p, require "clipeval.chance".two_sided(z), 1e-15, "two proportions: pooled z")
 for _, known in ipairs { { 0, 1 }, { 1, 0.31731050786291415 }, { 1.959963984540054, 0.05 },
                          { 2.5758293035489004, 0.01 }, { 5, 5.733031437583875e-07 },
                          { 10, 1.5239706048321052e-23 } } do
-  tap.near(require "clipeval.baseline".two_sided(known[1]) / known[2], 1, 1e-12,
+  tap.near(require "clipeval.chance".two_sided(known[1]) / known[2], 1, 1e-12,
            ("the normal tail at %g"):format(known[1]))
 end
+
+-- ---- figures that are no hits: unpaired, by their standard errors ----
+
+local function row_of(metric)
+  for _, row in ipairs(clip.csv(path)) do
+    if row[5] == metric then return row end
+  end
+end
+local predictions, sum, squares = clip.csv(run_of_b .. "/predictions.csv"), 0, 0
+local brier_at
+for k, name in ipairs(predictions[1]) do brier_at = name == "brier" and k or brier_at end
+for i = 2, #predictions do
+  local x = tonumber(predictions[i][brier_at])
+  sum, squares = sum + x, squares + x * x
+end
+local brier_n = #predictions - 1
+local error = math.sqrt((squares / brier_n - (sum / brier_n) ^ 2) / (brier_n - 1))
+tap.near(tonumber(row_of("brier")[12]) / error, 1, 0.01, "standard_error: of a mean, s / sqrt(n)")
+tap.ok(tonumber(row_of("ece")[12]) > 0, "of the calibration error, one too")
+tap.is(row_of("acc@1")[12], "", "of hits there are the hits")
+local less = sum / brier_n - 5 * error
+tap.write("brier.csv", (text:gsub("brier,[^,]*", ("brier,%.9g"):format(less))))
+tap.write("brier.hits.csv", hits)
+code, out = run("--baseline", "brier.csv", "--alpha", "0.05")
+tap.is(code, 1, "a Brier score that rose by five standard errors: a regression")
+tap.has(out, "brier: normal approximation, unpaired", "by a test that is named")
+tap.has(out, "acc@1: McNemar exact", "beside the paired one")
+local p = require "clipeval.chance".two_sided(5 / math.sqrt(2))
+local shown = tonumber(out:match "\n +brier [^\n]- (%d%.%de%-%d+) ")
+tap.near(shown and shown / p or 0, 1, 0.1, "and whose p is known")
+local faulty_error = text:gsub("(brier,[^\n]*),[%d.e-]+,\n", "%1,-1,\n")
+tap.write("faulty.csv", faulty_error)
+code, _, err = run("--baseline", "faulty.csv")
+tap.is(code, 3, "a standard error below 0: exit code 3")
+tap.has(err, "standard_error is '-1', which is no positive number", "said")
+
+-- ---- two evaluations of a kind ----
+
+tap.write("twice.lua", [[
+local clip = require "clipeval"
+local function half(from)
+  local d = clip.dataset("folders", { root = arg.data })
+  return clip.zeroshot { model = clip.model(arg.model), dataset = d, prompts = from }
+end
+local first = { name = "p", version = 1, templates = { "a photo of a {}." } }
+local second = { name = "p", version = 1, templates = { "{}" } }
+return { half(first), half(second) }
+]])
+local function twice(...)
+  number = number + 1
+  return tap.clipeval("run", "--quiet", "--out", "run" .. number, "twice.lua", "--data", tree, ...)
+end
+code, out, err = twice("--baseline", "twice.csv", "--update-baseline")
+tap.is(code .. err, "0", "two evaluations of the same data and prompts: a baseline of both")
+local numbers = {}
+for i, row in ipairs(clip.csv(tap.directory() .. "/twice.csv")) do numbers[row[13]] = i end
+tap.ok(numbers[""] and numbers["2"] and numbers[""] < numbers["2"], "told apart by their number")
+code, out = twice("--baseline", "twice.csv", "--max-drop", "0pp")
+tap.is(code, 0, "compared each with its own: no regression")
+tap.has(out, "number 2 of its kind", "and named")
+tap.is(select(2, out:gsub("the texts of the prompts changed", "")), 0, "the prompts are its own")
 
 -- ---- bounds of its own ----
 
