@@ -14,6 +14,16 @@ local function needed(drop, discordant, alpha)
                              power = POWER }
 end
 
+-- How many times the items it takes where some share a picture: the variance that these two
+-- runs' difference has by resampling pictures, over what single items would give it (Kish,
+-- Survey Sampling, 1965). Below 1 it is taken for luck.
+local function design_effect(m)
+  local share = (m.better + m.worse) / m.n
+  local single = (share - m.difference ^ 2) * m.n / (m.n - 1)
+  if not m.clustered or not (single > 0) then return 1 end
+  return math.max(1, m.spread ^ 2 / single)
+end
+
 local function from_runs(c, drop, alpha)
   local rows = {}
   for _, pair in ipairs(c.evaluations) do
@@ -21,12 +31,14 @@ local function from_runs(c, drop, alpha)
       local row = { evaluation = pair.title, metric = m.metric, n = m.n }
       if m.test and m.unit == "percent" and m.statistic == "hits" then
         row.discordant = (m.better + m.worse) / m.n
-        row.needed = needed(drop, row.discordant, alpha)
+        row.design_effect = design_effect(m)
+        row.needed = math.ceil(needed(drop, row.discordant, alpha) * row.design_effect)
       elseif m.test and m.statistic == "mean" and m.spread > 0 then
         row.spread = m.spread
         row.needed = core.items_needed { drop = drop, spread = m.spread, alpha = alpha,
                                          power = POWER }
       end
+      row.clustered = m.clustered or false
       if row.needed then rows[#rows + 1] = row end
     end
   end
@@ -48,6 +60,13 @@ local function differ(row)
          ("spread %.4g"):format(row.spread)
 end
 
+-- What sharing pictures costs; a spread holds it already.
+local function by_picture(row)
+  if not row.clustered then return "" end
+  return row.design_effect and (", by picture: %.2f times as many"):format(row.design_effect) or
+         ", by picture"
+end
+
 local writers = {}
 
 function writers.table(rows, drop, alpha)
@@ -57,21 +76,22 @@ function writers.table(rows, drop, alpha)
   for _, row in ipairs(rows) do
     if row.evaluation ~= last then lines[#lines + 1] = row.evaluation end
     last = row.evaluation
-    lines[#lines + 1] = ("  %sitems that differ %s: %d items%s"):format(
-      row.metric and ("%-24s "):format(row.metric) or "", differ(row), row.needed,
-      row.n and (" (there are %d)"):format(row.n) or "")
+    lines[#lines + 1] = ("  %sitems that differ %s%s: %d items%s"):format(
+      row.metric and ("%-24s "):format(row.metric) or "", differ(row), by_picture(row),
+      row.needed, row.n and (" (there are %d)"):format(row.n) or "")
   end
   if #rows == 0 then lines[#lines + 1] = "  nothing that can be counted" end
   return table.concat(lines, "\n") .. "\n"
 end
 
 function writers.csv(rows, drop, alpha)
-  local lines = { "evaluation,metric,n,discordant,spread,drop,alpha,power,needed" }
+  local lines = { "evaluation,metric,n,discordant,spread,design_effect,drop,alpha,power,needed" }
   for _, row in ipairs(rows) do
-    lines[#lines + 1] = ('"%s",%s,%s,%s,%s,%.9g,%.9g,%g,%d'):format(
+    lines[#lines + 1] = ('"%s",%s,%s,%s,%s,%s,%.9g,%.9g,%g,%d'):format(
       (row.evaluation or ""):gsub('"', '""'), row.metric or "", row.n or "",
       row.discordant and ("%.9g"):format(row.discordant) or "",
-      row.spread and ("%.9g"):format(row.spread) or "", drop, alpha, POWER, row.needed)
+      row.spread and ("%.9g"):format(row.spread) or "",
+      row.design_effect and ("%.9g"):format(row.design_effect) or "", drop, alpha, POWER, row.needed)
   end
   return table.concat(lines, "\n") .. "\n"
 end

@@ -455,6 +455,15 @@ tap.near(power.metrics[1].discordant, 0.12, 1e-12, "--power: the share of items 
 tap.near(power.metrics[1].needed,
          (1.95996 * math.sqrt(0.12) + 0.84162 * math.sqrt(0.12 - 1e-4)) ^ 2 / 1e-4, 300,
          "--power: near Connor's formula")
+-- Two of ten pictures lost all five captions: by picture the variance of the difference is
+-- 0.8 / 50, where single items would have 0.16 * 50 / 49 / 50.
+rc, out = compare("r1", "r2", "--power", "1pp", "--format", "json")
+power = clip.json(out).metrics[1]
+tap.near(power.design_effect, 0.8 / (0.16 * 50 / 49), 0.25, "--power: the design effect of pictures")
+tap.near(power.needed / ((1.959963984540054 * math.sqrt(0.2) + 0.8416212335729143 *
+                          math.sqrt(0.2 - 1e-4)) / 0.01) ^ 2, power.design_effect, 0.02 * power.design_effect,
+         "--power: so many times Connor's formula")
+tap.has(select(2, compare("r1", "r2", "--power", "1pp")), "by picture: ", "--power: and says so")
 rc, out = compare("--power", "0.5pp", "--format", "csv")
 tap.is(rc .. " " .. select(2, out:gsub("\n", "")), "0 7", "--power without runs: a table of shares")
 tap.done()
