@@ -264,6 +264,64 @@ for name, words in pairs { ["tasks.html"] = { "tasks1" }, ["tasks-both.html"] = 
 end
 tap.ok(counts.h2 == 5, "and a heading")
 
+-- ---- pictures that are no files of their own: in tars, in CIFAR's records, two an item ----
+
+tap.shell([[mkdir -p shards/test wino/images && cd shards/test && n=0 && for c in disc ring square; do
+  for p in ../../tree/$c/${c}_0*; do
+    i=$(printf %03d $n); cp "$p" $i.${p##*.}; case $c in disc) l=0;; ring) l=1;; *) l=2;; esac
+    printf $l > $i.cls; n=$((n+1))
+  done
+done && tar --format=ustar -cf 0.tar *.cls *.png *.jpg && rm *.cls *.png *.jpg && echo 1 > nshards.txt]])
+tap.write("shards/classnames.txt", "disc\nring\nsquare\n")
+local records_of, seed = {}, 1
+for i = 1, 30 do
+  local bytes = {}
+  for k = 1, 3072 do
+    seed = (seed * 1103515245 + 12345) % 2 ^ 31
+    bytes[k] = string.char((i * 37 + k // 1024 * (i * 11 % 90) + seed // 2 ^ 25) % 256)
+  end
+  records_of[i] = string.char(i % 3) .. table.concat(bytes)
+end
+tap.write("ten/test_batch.bin", table.concat(records_of))
+tap.write("ten/batches.meta.txt", "red\ngreen\nblue\n")
+local examples, shapes = {}, { "disc", "ring", "square", "stripes", "triangle" }
+local things = { "red cat", "small dog", "car at night", "boat", "tree in snow", "old house", "green bus" }
+for i = 0, 41 do
+  local one, other = shapes[i % 5 + 1], shapes[(i + 1 + i // 5 % 4) % 5 + 1]
+  tap.shell(("cp tree/%s/%s_00.png wino/images/ex_%d_0.png && cp tree/%s/%s_03.png wino/images/ex_%d_1.png")
+            :format(one, one, i, other, other, i))
+  examples[i + 1] = ([[{"id": %d, "image_0": "ex_%d_0", "image_1": "ex_%d_1", "caption_0": "a %s", ]] ..
+                     [["caption_1": "a %s", "tag": "x"}]]):format(i, i, i, things[i % 7 + 1],
+                     things[(i + 1 + i // 7) % 7 + 1])
+end
+tap.write("wino/examples.jsonl", table.concat(examples, "\n") .. "\n")
+tap.write("kept.lua", [[
+local clip = require "clipeval"
+local model, prompts = clip.model(arg.model), { name = "p", templates = { "a {}" } }
+return {
+  clip.zeroshot { model = model, prompts = prompts, dataset = clip.dataset("wds:" .. arg.data .. "/shards") },
+  clip.zeroshot { model = model, prompts = prompts, dataset = clip.dataset("cifar:" .. arg.data .. "/ten") },
+  clip.compositional { model = model,
+                       dataset = clip.dataset("winoground:" .. arg.data .. "/wino/examples.jsonl") },
+}
+]])
+for k, m in ipairs { "pocket", tiny } do
+  local exit, _, fault = tap.clipeval("run", "--quiet", "--data", here, "--out", "kept" .. k, "kept.lua",
+                                      "--model", m)
+  tap.is(exit, 0, "kept" .. k .. ": runs " .. fault)
+end
+local kept = clip.json(select(2, tap.clipeval("compare", "kept1", "kept2", "--format", "json")))
+local kept_page = report("kept.html", "kept1", "kept2")
+counts, text = check_page("kept.html", kept_page)
+local expected = 0
+for _, e in ipairs(kept.evaluations) do
+  local flips = math.min(24, #e.right_to_wrong) + math.min(24, #e.wrong_to_right)
+  tap.ok(flips > 0, e.dataset .. ": items flipped")
+  expected = expected + flips * (e.task == "compositional" and 2 or 1)
+end
+tap.is(counts.img, expected, "tars, CIFAR, Winoground: every flipped item has its pictures")
+tap.ok(not text:find "not shown", "and none is missing")
+
 -- ---- many classes, from files alone ----
 
 local lines = { "model,model_sha256,precision,dataset,dataset_version,split,task,prompts," ..
