@@ -231,6 +231,11 @@ function Matrix:ranks(targets) end
 ---@return clip.Matrix
 function Matrix:select(rows) end
 
+---The sum of two matrices of one shape, a new matrix.
+---@param other clip.Matrix
+---@return clip.Matrix
+function Matrix:plus(other) end
+
 ---Rows first to last; last = first - 1 gives none.
 ---@param first integer
 ---@param last integer
@@ -275,6 +280,13 @@ function Image:resize(width, height, filter) end
 ---All pixels: width * height * 3 bytes, row by row from the top.
 ---@return string
 function Image:bytes() end
+
+---The picture, made small enough for a square of `side` pixels (nothing is enlarged), as JPEG:
+---what `clipeval report` shows. The same picture gives the same bytes.
+---@param side integer 1 to 1024
+---@param quality? integer 1 to 100; 80 unless said
+---@return string
+function Image:thumbnail(side, quality) end
 
 function Image:close() end
 
@@ -467,6 +479,10 @@ function clip.a_or_an(noun) end
 ---@field rank integer? of the target; 1 is the best
 ---@field score number? cosine of the prediction
 ---@field tied boolean? the best score is shared; the first class was taken
+---@field class integer? of the target, as run and compare tell classes of one name apart
+---@field brier number? the squared differences from the truth, added over the classes
+---@field class_ranks string? of multilabel, what compare tests with: for each class where the picture stands among all, from 1; "+" before it: it shows it; "0": it could not be read; "-": ignored
+---@field rank_by_subset integer? of ablate, in the second half: the rank by the subset of templates
 ---@field confidence number? probability of the prediction: softmax of the cosines times the model's own scale (of a model trained so the sigmoid, with its bias)
 
 ---What every task gives. Also holds each metric's value by its name: `result["acc@1"]`.
