@@ -89,8 +89,14 @@ local function verdict_line(c)
                                             util.count(#c.regressions, "regression"), words)
 end
 
-local METHOD = "intervals: 95 %%, paired bootstrap over items (%d resamples, seed %d); " ..
+local METHOD = "intervals: 95 %%, paired bootstrap over items (%d resamples, seed %d)%s; " ..
                "adjusted: p after Holm, over all metrics tested"
+
+local function method_line(c, tests)
+  local unpaired = table.concat(tests, "\n"):find("unpaired", 1, true)
+  return METHOD:format(c.resamples, c.seed, unpaired and ", but by their own test where unpaired" or
+                       "")
+end
 
 -- ---- aligned columns ----
 
@@ -186,7 +192,7 @@ function formats.table(c)
   lines[#lines + 1] = ""
   local tests = test_lines(c)
   if #tests > 0 then
-    lines[#lines + 1] = METHOD:format(c.resamples, c.seed)
+    lines[#lines + 1] = method_line(c, tests)
     lines[#lines + 1] = "tests: " .. table.concat(tests, "; ")
   end
   table.move(c.faults or {}, 1, #(c.faults or {}), #lines + 1, lines)

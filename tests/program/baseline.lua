@@ -93,6 +93,7 @@ code, out = run("--baseline", "better.csv", "--alpha", "0.05")
 tap.is(code, 1, "without the items: still a regression")
 tap.has(out, "acc@1: two proportions, unpaired", "by the unpaired test, which is named")
 tap.is(out:find("McNemar", 1, true), nil, "and no other")
+tap.has(out, "by their own test where unpaired", "and its interval is no bootstrap's")
 
 -- ---- the unpaired test ----
 
