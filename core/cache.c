@@ -148,12 +148,6 @@ static void make_room(ce_cache *c) {
     }
 }
 
-/* A transaction that was rolled back took the numbers of new spaces with it. */
-static void forget_numbers(ce_cache *c) {
-    for (ce_space *s = c->spaces; s; s = s->next)
-        s->id = 0;
-}
-
 /* A busy file keeps what is pending for the next time. */
 static void write_pending(ce_cache *c) {
     c->flushed = now();
@@ -168,8 +162,6 @@ static void write_pending(ce_cache *c) {
     ce_cache_note(c, rc, true);
     if (rc == SQLITE_OK)
         c->busy = 0;
-    else
-        forget_numbers(c);
     if (rc == SQLITE_OK || c->is_full)
         forget_pending(c);
     if (rc == SQLITE_OK && rows > 0)

@@ -67,10 +67,12 @@ int ce_cache_read_block(ce_cache *c, int64_t id, ce_block *out) {
 
 /* ---- adding ---- */
 
-/* The space's number, which it gets here where it has none. */
-static int need_space(ce_cache *c, ce_space *s) {
+/* Asked anew in each transaction: another process may have dropped the space since, and its
+ * number be another one's. */
+int ce_cache_need_space(ce_cache *c, ce_space *s) {
     static const ce_statement ways[] = {CE_SQL_FIND_SPACE, CE_SQL_ADD_SPACE,
                                         CE_SQL_FIND_SPACE};
+    s->id = 0;
     for (size_t i = 0; i < 3 && s->id == 0; i++) {
         sqlite3_stmt *q = ce_cache_statement(c, ways[i]);
         if (!q)
@@ -123,7 +125,7 @@ static int add_body(ce_cache *c, const ce_space *s, const unsigned char *bytes, 
 int ce_cache_add_block(ce_cache *c, ce_space *s, const ce_digest *keys, const float *rows,
                        size_t n) {
     int64_t id = 0;
-    int rc = need_space(c, s);
+    int rc = ce_cache_need_space(c, s);
     size_t size = n * row_bytes(s->width), at = n * sizeof *keys;
     unsigned char *bytes = rc == SQLITE_OK ? malloc(size) : NULL;
     if (!bytes)

@@ -53,7 +53,7 @@ enum {
 
 struct ce_space {
     ce_space *next;
-    int64_t id; /* 0: not in the database yet */
+    int64_t id; /* in this transaction: see ce_cache_need_space */
     ce_digest key;
     char about[65];
     size_t width, count, room; /* rows that are pending */
@@ -109,7 +109,8 @@ int64_t ce_cache_number(ce_cache *c, ce_statement which);
  * not fit) or another result code. The caller frees out->bytes. */
 int ce_cache_read_block(ce_cache *c, int64_t id, ce_block *out);
 
-/* Inside a write transaction. */
+/* Inside a write transaction: finds the space's number, makes one where it has none. */
+int ce_cache_need_space(ce_cache *c, ce_space *s);
 int ce_cache_add_block(ce_cache *c, ce_space *s, const ce_digest *keys, const float *rows,
                        size_t n);
 int ce_cache_drop_block(ce_cache *c, int64_t id,

@@ -38,7 +38,8 @@ static int join_blocks(ce_cache *c, ce_space *s, joint *j) {
         ce_block b;
         rc = ce_cache_read_block(c, j->ids[i], &b);
         bool is_whole = rc == SQLITE_OK;
-        if (is_whole && b.width == s->width && rows + b.rows <= CE_BLOCK_ROWS) {
+        if (is_whole && b.width == s->width && ce_digest_equal(&b.space, &s->key) &&
+            rows + b.rows <= CE_BLOCK_ROWS) {
             memcpy(j->keys + rows, b.bytes, b.rows * sizeof *j->keys);
             memcpy(j->values + rows * s->width, b.bytes + b.rows * sizeof *j->keys,
                    b.rows * s->width * sizeof *j->values);
@@ -62,8 +63,10 @@ void ce_cache_join(ce_cache *c, ce_space *s) {
         j->values = calloc(CE_BLOCK_ROWS, s->width * sizeof *j->values);
     }
     int rc = j && j->keys && j->values ? SQLITE_OK : SQLITE_NOMEM;
-    while (rc == SQLITE_OK && s->id) {
+    while (rc == SQLITE_OK) {
         rc = ce_cache_run(c, CE_SQL_BEGIN_WRITE);
+        if (rc == SQLITE_OK)
+            rc = ce_cache_need_space(c, s);
         if (rc == SQLITE_OK)
             rc = list_small(c, s, j);
         bool worth = rc == SQLITE_OK && j->count >= FEW;

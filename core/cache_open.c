@@ -234,8 +234,6 @@ int ce_cache_reset(ce_cache *c) {
         free(c->recent[i].bytes);
         c->recent[i] = (ce_block){0};
     }
-    for (ce_space *s = c->spaces; s; s = s->next)
-        s->id = 0;
     int rc = sqlite3_db_config(c->db, SQLITE_DBCONFIG_RESET_DATABASE, 1, (int *)NULL);
     if (rc == SQLITE_OK)
         rc = execute(c, "VACUUM");
