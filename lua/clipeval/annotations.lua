@@ -74,8 +74,8 @@ function annotations.json_lines(file)
   local start = handle and handle:read(4096) or ""
   if handle then handle:close() end
   if start:gsub("^\xef\xbb\xbf", ""):find("^%s*%[") then
-    util.fail("%s: a JSON array, where one object a line is expected (jq -c '.[]' makes that of it)",
-              file)
+    util.fail("%s: a JSON array, where one object a line is expected (jq -c '.[]' makes that " ..
+              "of it)", file)
   end
   return iterate(core.json_lines(file))
 end

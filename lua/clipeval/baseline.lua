@@ -428,7 +428,8 @@ function baseline.finish(b, out)
     return 0
   end
   local c = { base = { path = b.path, label = b.path .. " (baseline)", evaluations = {} },
-              new = run, rules = b.rules, seed = CHANCE.seed, resamples = CHANCE.resamples, notes = {},
+              new = run, rules = b.rules, seed = CHANCE.seed, resamples = CHANCE.resamples,
+              notes = {},
               missing = {}, faults = {}, regressions = {}, evaluations = {} }
   note_new(c, compare_all(c, b.rows, b.hits))
   comparison.judge(c)

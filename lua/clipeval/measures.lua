@@ -183,7 +183,9 @@ local function class_ranks(items)
       end
       places[class][place], labels[class][place] = parsed[1], parsed[2]
     end
-    if class ~= #places then fault(t, row, "class_ranks: %d, and others have %d", class, #places) end
+    if class ~= #places then
+      fault(t, row, "class_ranks: %d, and others have %d", class, #places)
+    end
   end
   return places, labels
 end

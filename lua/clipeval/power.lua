@@ -91,7 +91,8 @@ function writers.csv(rows, drop, alpha)
       (row.evaluation or ""):gsub('"', '""'), row.metric or "", row.n or "",
       row.discordant and ("%.9g"):format(row.discordant) or "",
       row.spread and ("%.9g"):format(row.spread) or "",
-      row.design_effect and ("%.9g"):format(row.design_effect) or "", drop, alpha, POWER, row.needed)
+      row.design_effect and ("%.9g"):format(row.design_effect) or "", drop, alpha, POWER,
+      row.needed)
   end
   return table.concat(lines, "\n") .. "\n"
 end

@@ -411,9 +411,10 @@ function clip.dataset(what, options) end
 ---@alias clip.WeightedTemplate clip.Template|{[1]: clip.Template, weight: number}
 
 ---`descriptions` holds texts for each class, which are put as they are: each class that is
----evaluated needs one, and others are told on stderr. `classes` are names to use in place of the dataset's, in its order (another
----language). A class's embedding is the weighted mean of its texts' normalised embeddings,
----normalised again; a text has the weight of its template, which is 1 unless said.
+---evaluated needs one, and others are told on stderr. `classes` are names to use in place of
+---the dataset's, in its order (another language). A class's embedding is the weighted mean of
+---its texts' normalised embeddings, normalised again; a text has the weight of its template,
+---which is 1 unless said.
 ---@class clip.PromptsTable
 ---@field name? string "custom" unless said
 ---@field version? string|number
@@ -699,8 +700,8 @@ function clip.answers.accuracy(prediction, references) end
 ---uniformly random one of the same candidates is worth; and `prior_accuracy`, what the single
 ---best answer to each question type would be worth, given blindly: a model below it has shown
 ---nothing; and `ceiling_accuracy`, what always choosing the best candidate would be: below 1
----where people answered otherwise, or differed. classes.csv has all of them for each question type and answer type, predictions.csv
----the text that won and the rule that made it.
+---where people answered otherwise, or differed. classes.csv has all of them for each question
+---type and answer type, predictions.csv the text that won and the rule that made it.
 ---@param evaluation clip.VQA
 ---@return clip.Result
 function clip.vqa(evaluation) end

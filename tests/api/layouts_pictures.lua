@@ -250,7 +250,8 @@ tap.is(show(test) .. test.items[1].label .. test:picture(test.items[1]),
 local train = clip.dataset(gtsrb, { split = "train" })
 tap.is(show(train) .. #train.classes, "00000/a.png=twenty 00001/b.png=twenty2",
        "each with its layout; folders beside classes of one name")
-no({ layout = "folders", root = root .. "/g/Training", folders = { "00000" }, classes = { "a", "b" } },
+no({ layout = "folders", root = root .. "/g/Training", folders = { "00000" },
+     classes = { "a", "b" } },
    "classes must be a list as long as that of the labels (1)")
 no({ layout = "folders", root = root .. "/g/Training", folders = { "00000", "00000" },
      classes = { "a", "b" } }, "the label '00000' is that of class 1 and of class 2")

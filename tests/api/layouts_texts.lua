@@ -28,7 +28,9 @@ local COCO = '{"info": {"x": "]"}, "images": [{"id": 9, "file_name": "b.jpg"}, '
              '{"file_name": "a.jpg", "id": 8}],\n"annotations": [\n' ..
              '{"image_id": 9, "id": 1, "caption": "A dog \\u00e9 \\"x\\"."},\n' ..
              '{"image_id": 8, "caption": "two"}, {"image_id": 9, "caption": "three"}]%s}'
-local function coco(text) return "coco:" .. tap.write("coco/annotations/captions_val2014.json", text) end
+local function coco(text)
+  return "coco:" .. tap.write("coco/annotations/captions_val2014.json", text)
+end
 local data = clip.dataset(coco(COCO:format "")) -- root is the file
 tap.is(captions(data), 'a.jpg=two b.jpg=A dog é "x".|three', "coco: all captions, in order")
 tap.is(data.kind .. data:picture(data.items[2]), "retrieval" .. root ..
@@ -67,7 +69,9 @@ no("coco:" .. root .. "/coco0", "say which file of")
 -- ---- flickr ----
 
 pictures("f/Images/1.jpg")
-local function flickr(text, name) return "flickr_csv:" .. tap.write("f/" .. (name or "captions.txt"), text) end
+local function flickr(text, name)
+  return "flickr_csv:" .. tap.write("f/" .. (name or "captions.txt"), text)
+end
 local WANT = "1.jpg=A dog , and more|two 2.jpg=three"
 tap.is(captions(clip.dataset(flickr "image,caption\n1.jpg,A dog , and more\n1.jpg,two\n2.jpg,three\n")),
        WANT, "flickr: commas in a caption, without quotes")
@@ -122,7 +126,10 @@ no("karpathy:" .. root .. "/k", "images[1]: 'c1.jpg' stands at images[0] already
 pictures("v/val2014/COCO_val2014_000000000042.jpg")
 local function answers(...)
   local list = {}
-  for i = 1, 10 do list[i] = ('{"answer": "%s", "answer_id": %d}'):format(select((i - 1) % select("#", ...) + 1, ...), i) end
+  for i = 1, 10 do
+    list[i] =
+      ('{"answer": "%s", "answer_id": %d}'):format(select((i - 1) % select("#", ...) + 1, ...), i)
+  end
   return table.concat(list, ",")
 end
 local Q = "v/v2_OpenEnded_mscoco_val2014_questions.json"
@@ -139,7 +146,8 @@ no(vqa(ONE), "annotations (without answers nothing can be measured)")
 local v = clip.dataset(vqa(ONE, TEN:format(answers("net", "fence"))))
 local item = v.items[1]
 tap.is(("%s %s %s %s %s %d %s"):format(v.kind, item.id, item.question, item.question_type,
-       item.answer_type, #item.answers, item.answers[2]), "vqa 420 What is it? what is other 10 fence",
+       item.answer_type, #item.answers, item.answers[2]),
+         "vqa 420 What is it? what is other 10 fence",
        "vqav2: a question and its ten answers")
 tap.is(v:picture(item), root .. "/v/val2014/COCO_val2014_000000000042.jpg", "vqav2: its picture")
 v = clip.dataset { layout = "vqav2", root = root .. "/v", splits = { val = {
@@ -149,7 +157,8 @@ no(vqa(ONE .. "," .. ONE, TEN:format(answers "x")), "questions[1]: the question 
 no(vqa(ONE, TEN:format(answers "x"):gsub("420", "421", 1)), "the question 420 has no answers in")
 no(vqa(ONE, TEN:format(answers "x") .. "," .. TEN:format(answers "x"):gsub("420", "421", 1)),
    "annotations[1]: the question 421 is not in")
-no(vqa(ONE, TEN:format '{"answer": "x"}, {"answer": "x"}'), "2 answers, where there must be 1 or 10")
+no(vqa(ONE, TEN:format '{"answer": "x"}, {"answer": "x"}'),
+   "2 answers, where there must be 1 or 10")
 no(vqa(ONE, TEN:format '"x"'), 'answers[0]: no text "answer"')
 no(vqa(ONE:gsub("What is it%?", " "), TEN:format(answers "x")), "the question is empty")
 no(vqa(ONE:gsub("42,", '"x",'), TEN:format(answers "x")), "image_id is no integer")
@@ -158,7 +167,9 @@ no({ layout = "vqav2", root = root .. "/v", pictures = "%" }, "pictures: ")
 -- ---- gqa ----
 
 pictures("g/images/7.jpg")
-local function gqa(text) return "gqa:" .. tap.write("g/questions/val_balanced_questions.json", text) end
+local function gqa(text)
+  return "gqa:" .. tap.write("g/questions/val_balanced_questions.json", text)
+end
 local g = clip.dataset(gqa('{"05": {"imageId": "7", "question": "Is it red?", "answer": "no", ' ..
                            '"types": {"structural": "verify", "detailed": "existC"}}}'))
 item = g.items[1]
@@ -209,13 +220,16 @@ no(wino(EX:gsub('"b a"', '" "')), "examples.jsonl:1: caption 2 is empty")
 
 pictures("j/a.png", "j/b.png")
 local function jsonl(text) return "jsonl:" .. tap.write("j/manifest.jsonl", text) end
-local j = clip.dataset(jsonl '{"path": "a.png", "label": "cat"}\n\n{"path": "b.png", "label": "dog"}\n')
+local j =
+  clip.dataset(jsonl '{"path": "a.png", "label": "cat"}\n\n{"path": "b.png", "label": "dog"}\n')
 tap.is(j.kind .. j.items[2].label .. j.classes[2] .. j.items[1].id, "classification2doga.png",
        "jsonl: path and label")
-tap.is(clip.dataset(jsonl '{"path": "a.png", "label": 1}', { classes = { "x", "y" } }).items[1].label, 2,
+tap.is(clip.dataset(jsonl '{"path": "a.png", "label": 1}',
+                    { classes = { "x", "y" } }).items[1].label, 2,
        "jsonl: numbers count from 0")
 j = clip.dataset(jsonl '{"path": "a.png", "labels": ["y", "x", "y"], "ignored": ["z"]}\n{"path": "b.png", "labels": []}')
-tap.is(j.kind .. table.concat(j.items[1].labels, " ") .. j.items[1].ignored[1] .. #j.items[2].labels,
+tap.is(j.kind .. table.concat(j.items[1].labels, " ") .. j.items[1].ignored[1] ..
+       #j.items[2].labels,
        "multilabel2 130", "jsonl: labels")
 tap.is(captions(clip.dataset(jsonl '{"path": "a.png", "captions": ["x", "y"]}\n{"path": "b.png", "caption": "z"}')),
        "a.png=x|y b.png=z", "jsonl: captions")
@@ -255,7 +269,8 @@ local p = own:picture(own.items[1].pictures[2])
 tap.is(p.path .. p.offset .. p.size, root .. "/j/b.png39", "own: bytes of a file")
 no({ items = { { path = "a", captions = { "x" }, offset = 3 } } }, "offset and size must be")
 no({ items = { { captions = { "x", "y" }, pictures = { {}, {} } } } }, "picture 1 has neither path")
-no({ items = { { captions = { "x", "y" }, pictures = { "a", 5 } } } }, "picture 2 is no table, but 5")
+no({ items = { { captions = { "x", "y" }, pictures = { "a", 5 } } } },
+   "picture 2 is no table, but 5")
 own = clip.dataset { name = "own", root = root .. "/j", items = {
   { pictures = { "a.png", "b.png" }, captions = { "x", "y" }, id = "one" } } }
 tap.is(own:picture(own.items[1].pictures[2]), root .. "/j/b.png", "own: a text for a picture")
@@ -279,12 +294,15 @@ no(jsonl '{"path": "a.png", "question": "q?", "answer": "x", "choises": ["x"]}',
 bad('{"path": "b.png", "label": "x", "offset": 5, "size": 5}', "unknown field 'offset'")
 j = clip.dataset(jsonl '{"path": "a.png", "label": "x", "_source": {"web": 1}}')
 tap.is(j.items[1]._source.web, 1, "what begins with an underscore is the user's own")
-no(jsonl '{"path": "a.png", "captions": ["x"]}', "it has classes, which are for classification and " ..
+no(jsonl '{"path": "a.png", "captions": ["x"]}',
+   "it has classes, which are for classification and " ..
    "multilabel, but its task is retrieval", { classes = { "x" } })
 
-no(jsonl '{"path": "a.png", "label": "x", "image": "y"}', "(there are caption, id, label, path, and")
+no(jsonl '{"path": "a.png", "label": "x", "image": "y"}',
+   "(there are caption, id, label, path, and")
 no(jsonl '{"pictures": [], "captions": ["x", "y"]}', ':1: "pictures" must be a list of paths')
-no(jsonl '{"pictures": {"a": "a.png"}, "captions": ["x", "y"]}', '"pictures" must be a list of paths')
+no(jsonl '{"pictures": {"a": "a.png"}, "captions": ["x", "y"]}',
+   '"pictures" must be a list of paths')
 no(jsonl '{"path": "a.png", "question": "q?", "answer": "x", "question_type": 5}',
    ":1: question_type is no text, but 5")
 no(jsonl '{"path": "c\\n.png", "label": "x"}', "the first would be " .. root .. "/j/c?.png)")

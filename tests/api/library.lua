@@ -5,7 +5,8 @@ local tap = require "tap"
 local clip = require "clipeval"
 
 local told = {}
-for name in ("\n" .. tap.read(arg.source .. "/lua/library/clipeval.lua")):gmatch "\nfunction ([%w_.:]+)%(" do
+local library = "\n" .. tap.read(arg.source .. "/lua/library/clipeval.lua")
+for name in library:gmatch "\nfunction ([%w_.:]+)%(" do
   tap.ok(not told[name], name .. ": told once")
   told[name] = true
 end

@@ -59,14 +59,16 @@ tap.near(roc.threshold, 0.225, 1e-15, "the lowest of the best thresholds")
 tap.is(roc.accuracy, 0.6, "its accuracy")
 tap.is(core.accuracy_from({ 1, 2, false }, { true, true, false }, 1.5), 1 / 3, "at a threshold")
 tap.raises(function() core.roc({ 1, 2 }, { true }) end, "differ in length", "lists of one length")
-local text, image, group = core.winoground(clip.matrix { { 2, 1, 1, 2 }, { 2, 3, 1, 4 }, { 1, 1, 1, 1 } })
+local text, image, group =
+  core.winoground(clip.matrix { { 2, 1, 1, 2 }, { 2, 3, 1, 4 }, { 1, 1, 1, 1 } })
 tap.is(list(text), "true true false", "Winoground, text")
 tap.is(list(image), "true false false", "Winoground, image")
 tap.is(list(group), "true false false", "Winoground, group")
 
 -- ---- probabilities ----
 
-local confidences, targets, briers = core.beliefs(clip.matrix { { 1, 1 }, { 0 / 0, 1 } }, { 2, 1 }, 100)
+local confidences, targets, briers = core.beliefs(clip.matrix { { 1, 1 }, { 0 / 0, 1 } }, { 2, 1 },
+                                                  100)
 tap.is(confidences[1] .. " " .. targets[1] .. " " .. briers[1], "0.5 0.5 0.5", "softmax of a tie")
 tap.ok(confidences[2] ~= confidences[2], "a row with NaN believes nothing")
 confidences = core.beliefs(clip.matrix { { 0, 1 } }, { 1 }, 2, -2)
@@ -83,7 +85,8 @@ local low, high = core.bootstrap_mean({ 1, 1, 1 }, nil, 100, 0)
 tap.is(low .. " " .. high, "1.0 1.0", "the bootstrap of certainty")
 low, high = core.bootstrap_mean({ 0, 1, 0, 1 }, { 1, 1, 2, 2 }, 100, 0)
 tap.is(low .. " " .. high, "0.5 0.5", "clusters are drawn whole")
-tap.raises(function() core.bootstrap_mean({ 1 }, { 2 }, 10, 0) end, "more clusters", "a cluster outside raises")
+tap.raises(function() core.bootstrap_mean({ 1 }, { 2 }, 10, 0) end, "more clusters",
+           "a cluster outside raises")
 tap.near(core.mcnemar(0, 10), 2 / 1024, 1e-15, "McNemar's exact p")
 
 -- ---- the linear probe ----
@@ -102,10 +105,12 @@ tap.is(logits[1][4], -math.huge, "a class without rows is never predicted")
 tap.is(core.accuracy_at(logits:ranks(labels), 1), 1.0, "classes far apart are learned")
 tap.ok(about.converged and about.iterations > 0 and about.objective > 0, "the fit is described")
 tap.is(about.strength .. " " .. #about.trials, "10.0 0", "the strength was given")
-logits, about = core.probe(x, labels, x, { classes = 3, validation = x, validation_labels = labels })
+logits, about = core.probe(x, labels, x,
+                           { classes = 3, validation = x, validation_labels = labels })
 tap.ok(#about.trials >= 11 and about.trials[1].accuracy <= 1, "the strengths that were tried")
 tap.raises(function() core.probe(x, labels, x, { classes = 3 }) end,
-           "without a validation split a strength must be given", "no strength and no validation raises")
+           "without a validation split a strength must be given",
+           "no strength and no validation raises")
 tap.raises(function() core.probe(x, labels, x, { classes = 2, strength = 1 }) end,
            "the training split, row 2: label 3 of 2 classes", "a label outside raises")
 tap.raises(function() core.probe(x, { 1 }, x, { classes = 3, strength = 1 }) end,

@@ -142,7 +142,8 @@ end
 local calls = 0
 for round = 1, 20 do
   local image = clip.image { width = 64, height = 64, pixels = ("x"):rep(3 * 64 * 64) }
-  local list = { image, { width = 40, height = 40, pixels = ("y"):rep(4800 - round) .. ("z"):rep(round) } }
+  local list = { image,
+                 { width = 40, height = 40, pixels = ("y"):rep(4800 - round) .. ("z"):rep(round) } }
   for i = 3, 200 do list[i] = { width = 4, height = 4, pixels = ("%48d"):format(i * round) } end
   arm(list, image)
   local ok, fault = pcall(victim.encode_image, victim, list, { pixels = true })

@@ -156,7 +156,8 @@ local shard = member("s1.png", PGM) .. member("s1.cls", "1") .. ("\0"):rep(1024)
 for name, want in pairs { cars = "Acura RL Sedan 2012", flowers = "hard-leaved pocket orchid",
                           pcam = "lymph node containing metastatic tumor tissue" } do
   local folder = load(arg.source .. "/datasets/" .. name .. ".lua").folder
-  local root = tree("shards", { [folder .. "/test/nshards.txt"] = "1", [folder .. "/test/0.tar"] = shard,
+  local root = tree("shards",
+                    { [folder .. "/test/nshards.txt"] = "1", [folder .. "/test/0.tar"] = shard,
                                 [folder .. "/train/nshards.txt"] = "1",
                                 [folder .. "/train/0.tar"] = shard })
   is(name, root, "test/0/s1=" .. want)
@@ -186,7 +187,8 @@ local SHOWN = {
   sugar_crepe = "add_att.json, add_obj.json, replace_att.json, replace_obj.json, " ..
                 "replace_rel.json, swap_att.json, swap_obj.json",
   sun397 = "SUN397/a/abbey/", tuxpaint_stamps = "animals/NAME.png",
-  voc2007 = "VOCdevkit/VOC2007/ImageSets/Main/test.txt", vqav2 = "v2_mscoco_val2014_annotations.json",
+  voc2007 = "VOCdevkit/VOC2007/ImageSets/Main/test.txt",
+    vqav2 = "v2_mscoco_val2014_annotations.json",
   winoground = "data/examples.jsonl and the pictures data/images/ex_0_img_0.png",
 }
 tap.shell("mkdir -p empty half/val half/data/images half/images half/val2014 half/val2017")
@@ -223,16 +225,19 @@ lacks("mnist", { ["t10k-images-idx3-ubyte"] = "\0\0\8\3\0\0\0\1\0\0\0\1\0\0\0\1\
       "t10k-labels-idx1-ubyte.gz (expected: MNIST/raw/")
 lacks("stl10", { ["test_X.bin"] = ("\0"):rep(96 * 96 * 3) }, "no")
 lacks("food101", { ["food-101/meta/test.txt"] = "apple_pie/1\n" }, "none of its 1 picture exists")
-lacks("food101", { ["food-101.tar.gz"] = "x" }, "; food-101.tar.gz is an archive, which is not read: " ..
+lacks("food101", { ["food-101.tar.gz"] = "x" },
+      "; food-101.tar.gz is an archive, which is not read: " ..
       "unpack it")
-lacks("pcam", { ["camelyonpatch_level_2_split_test_x.h5"] = "x" }, "_test_x.h5 is HDF5, which is not")
+lacks("pcam", { ["camelyonpatch_level_2_split_test_x.h5"] = "x" },
+      "_test_x.h5 is HDF5, which is not")
 lacks("flowers", { ["imagelabels.mat"] = "x" }, "imagelabels.mat is MATLAB's, which is not read")
 lacks("gtsrb", { ["GT-final_test.csv"] = "Filename;Width;Height;ClassId\n00000.ppm;53;54;16\n" },
       "none of its 1 picture exists")
 lacks("vqav2", { ["v2_OpenEnded_mscoco_val2014_questions.json"] = "{}" },
       "v2_mscoco_val2014_annotations.json (expected: ")
 lacks("winoground", { ["data/images/ex_0_img_0.png"] = true }, "data/examples.jsonl (expected: ")
-lacks("voc2007", { ["VOCdevkit/VOC2007/ImageSets/Main/trainval.txt"] = "" }, "Main/test.txt (expected: ")
+lacks("voc2007", { ["VOCdevkit/VOC2007/ImageSets/Main/trainval.txt"] = "" },
+      "Main/test.txt (expected: ")
 lacks("tuxpaint_stamps", { ["food/a.png"] = true }, "no folder 'animals' in")
 tap.raises(function() clip.dataset("food101") end, "(expected: food-101/meta/test.txt",
            "no place said: the files")

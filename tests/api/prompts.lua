@@ -123,7 +123,8 @@ tap.is(code .. told, "0clipeval: prompts cupl: 2 classes are described and not e
        "'Disk', ...\n", "of what is no class: how many, and the first")
 code, _, told = described '{"disc": ["x"], "rings": ["y"]}'
 tap.is(code, 3, "a class without: exit code 3")
-tap.has(told, "prompts cupl: no description of the class 'ring' (like it: rings)", "a class without")
+tap.has(told, "prompts cupl: no description of the class 'ring' (like it: rings)",
+        "a class without")
 
 -- ---- weights ----
 

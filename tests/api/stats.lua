@@ -25,12 +25,14 @@ tap.near(order.base + order.new, 1, 1e-12, "an order and its reverse: areas of 1
 tap.ok(order.p < 0.01 and order.high < 0, "and they differ")
 tap.is(order.test, "swap permutation", "by a test that swaps")
 tap.near(order.base, core.roc(fill(60, function(i) return -up[i] end),
-                              fill(60, function(i) return yes[i] == 1 end)).auc, 1e-12, "core.roc's area")
+                              fill(60, function(i) return yes[i] == 1 end)).auc, 1e-12,
+                              "core.roc's area")
 tap.is(core.paired_order("auc", { up }, { up }, { labels = { fill(60, function() return 1 end) } }),
        nil, "without negatives there is no figure")
 tap.is(core.paired_order("median", { { 1, 2, false, false } }, { { 1, 2, 3, 4 } }, {}), nil,
        "an infinite median is not compared")
-tap.is(core.paired_order("median", { { 1, 2, 3 } }, { { 2, 4, 9 } }, { resamples = 10 }).difference, 2,
+tap.is(core.paired_order("median", { { 1, 2, 3 } }, { { 2, 4, 9 } }, { resamples = 10 }).difference,
+       2,
        "medians")
 for what, f in pairs {
   ["needs labels"] = function() core.paired_order("auc", { up }, { up }, {}) end,
@@ -40,7 +42,9 @@ for what, f in pairs {
   ["a label is 0, 1 or 2"] = function()
     core.paired_order("auc", { up }, { up }, { labels = { up } })
   end,
-  ["runs are of one length"] = function() core.paired_order("median", { { 1 } }, { { 1, 2 } }, {}) end,
+  ["runs are of one length"] = function()
+    core.paired_order("median", { { 1 } }, { { 1, 2 } }, {})
+  end,
   ["an area is of one class"] = function()
     core.paired_order("auc", { up, up }, { up, up }, { labels = { yes, yes } })
   end,
@@ -48,8 +52,10 @@ for what, f in pairs {
   tap.ok(not pcall(f), "paired_order: " .. what)
 end
 
-local ranks = core.class_ranks(core.matrix { { 0.5, 1 }, { 0.7, 0 / 0 }, { 0.5, 2 } }, { {}, { 1 }, {} })
-tap.is(table.concat({ ranks[1][1], ranks[1][2], ranks[2][1], ranks[2][2], ranks[3][1], ranks[3][2] }, " "),
+local ranks = core.class_ranks(core.matrix { { 0.5, 1 }, { 0.7, 0 / 0 }, { 0.5, 2 } },
+                               { {}, { 1 }, {} })
+tap.is(table.concat({ ranks[1][1], ranks[1][2], ranks[2][1], ranks[2][2], ranks[3][1],
+                      ranks[3][2] }, " "),
        "1.0 2.0 0.0 0.0 2.0 1.0", "class_ranks: from 1; 0 where ignored or without a score")
 
 -- ---- standard errors, against a bootstrap in Lua ----
@@ -70,7 +76,8 @@ end
 local seed = { 3 }
 local confidence = fill(200, function() return 0.2 + 0.8 * draw_unit(seed) end)
 local correct = fill(200, function(i) return draw_unit(seed) < confidence[i] - 0.1 and 1 or 0 end)
-local error = chance.standard_error({ statistic = "ece", values = correct, confidence = confidence }, {})
+local error =
+  chance.standard_error({ statistic = "ece", values = correct, confidence = confidence }, {})
 tap.near(error / bootstrap(200, function(drawn)
   return (core.calibration_error(fill(200, function(i) return confidence[drawn[i]] end),
                                  fill(200, function(i) return correct[drawn[i]] == 1 end)))
@@ -96,12 +103,14 @@ tap.near(half.p, chance.two_sided(2), 1e-12, "and the p is the normal's")
 local a = fill(100, function(i) return i <= 70 end)
 local b = fill(100, function(i) return i <= 60 or i == 100 end)
 local r = core.paired_test("hits", a, b)
-tap.is(r.n .. " " .. r.better .. " " .. r.worse .. " " .. r.test, "100 1 10 McNemar exact", "what changed")
+tap.is(r.n .. " " .. r.better .. " " .. r.worse .. " " .. r.test, "100 1 10 McNemar exact",
+       "what changed")
 tap.near(r.base, 0.7, 1e-15, "the base run's accuracy")
 tap.near(r.new, 0.61, 1e-15, "the new one's")
 tap.near(r.difference, -0.09, 1e-15, "new - base")
 tap.near(r.p, core.mcnemar(10, 1), 1e-15, "the p is McNemar's")
-tap.ok(r.low < r.difference and r.difference < r.high and r.high < 0, "the interval holds it, and not 0")
+tap.ok(r.low < r.difference and r.difference < r.high and r.high < 0,
+       "the interval holds it, and not 0")
 
 local numbers = core.paired_test("hits", fill(100, function(i) return a[i] and 1 or 0 end), b)
 tap.is(numbers.p, r.p, "hits may be numbers")
@@ -113,7 +122,8 @@ tap.near(m.difference, 0.02, 1e-12, "the mean difference")
 tap.is(m.test, "sign-flip permutation", "values are tested by their signs")
 local again = core.paired_test("mean", x, y, { resamples = 500, seed = 7 })
 tap.ok(m.low == again.low and m.high == again.high and m.p == again.p, "a seed repeats")
-tap.ok(m.low ~= core.paired_test("mean", x, y, { resamples = 500, seed = -8 }).low, "another differs")
+tap.ok(m.low ~= core.paired_test("mean", x, y, { resamples = 500, seed = -8 }).low,
+       "another differs")
 
 local pairs_of = fill(100, function(i) return (i + 1) // 2 * 1000 end)
 local clustered = core.paired_test("hits", a, b, { clusters = pairs_of })
@@ -154,18 +164,23 @@ refused("confidences without answers", "correct must be", "ece", { confidence = 
 
 -- ---- Holm and power ----
 
-tap.is(table.concat(core.holm { 0.01, 0.5, 0.04 }, " "), "0.03 0.5 0.08", "Holm, in the order given")
+tap.is(table.concat(core.holm { 0.01, 0.5, 0.04 }, " "), "0.03 0.5 0.08",
+       "Holm, in the order given")
 tap.is(#core.holm {}, 0, "Holm of nothing")
 tap.raises(function() core.holm { 2 } end, "from 0 to 1", "no p is above 1")
 
-tap.near(core.power { n = 8, worse = 0.9, better = 0.1 }, 0.9 ^ 8 + 0.1 ^ 8, 1e-12, "eight items, all one way")
-tap.near(core.power { n = 100, difference = 0, spread = 1, alpha = 0.1 }, 0.1, 1e-12, "no difference: the level")
+tap.near(core.power { n = 8, worse = 0.9, better = 0.1 }, 0.9 ^ 8 + 0.1 ^ 8, 1e-12,
+         "eight items, all one way")
+tap.near(core.power { n = 100, difference = 0, spread = 1, alpha = 0.1 }, 0.1, 1e-12,
+         "no difference: the level")
 tap.is(core.items_needed { drop = 1, discordant = 1 }, 6, "six of six: 2 / 2^6 < 0.05")
 tap.is(core.items_needed { drop = 0.005, spread = 0.28 }, 24615, "values, by the z test")
 local n = core.items_needed { drop = 0.02, discordant = 0.06, alpha = 0.01, power = 0.9 }
-tap.ok(core.power { n = n, worse = 0.04, better = 0.02, alpha = 0.01 } >= 0.9, "as many as needed are enough")
+tap.ok(core.power { n = n, worse = 0.04, better = 0.02, alpha = 0.01 } >= 0.9,
+       "as many as needed are enough")
 tap.raises(function() core.items_needed { drop = 0.1, discordant = 0.05 } end, "discordant",
            "a drop above what differs")
-tap.raises(function() core.power { n = 10, worse = 0.9, better = 0.2 } end, "above 1", "shares above 1")
+tap.raises(function() core.power { n = 10, worse = 0.9, better = 0.2 } end, "above 1",
+           "shares above 1")
 
 tap.done()

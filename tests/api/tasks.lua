@@ -37,13 +37,16 @@ local function rank(scores, own)
   return better + 1
 end
 
-local names = { "grey", "noise-64x48", "palette", "rgb-33x32", "rgb-37x53", "rgb-44x40", "rgb-97x41" }
+local names = { "grey", "noise-64x48", "palette", "rgb-33x32", "rgb-37x53", "rgb-44x40",
+                "rgb-97x41" }
 local function path_of(i) return golden .. names[i] .. ".png" end
 
 -- ---- retrieval ----
 
-local captions = { { "a grey square", "a cat" }, { "noise" }, { "a red disc on blue", "stripes", "a ring" },
-                   { "a dog" }, { "a photo of a disc", "the sea" }, { "a thin line" }, { "a wide picture" } }
+local captions = { { "a grey square", "a cat" }, { "noise" },
+                   { "a red disc on blue", "stripes", "a ring" },
+                   { "a dog" }, { "a photo of a disc", "the sea" }, { "a thin line" },
+                   { "a wide picture" } }
 local items = {}
 for i in ipairs(names) do
   items[i] = { id = ("p%d"):format(i), path = path_of(i), captions = captions[i] }
@@ -89,7 +92,8 @@ for _, case in ipairs { { items, "retrieval" },
                         { with_broken(items, { captions = { "nothing", "to see" } }),
                           "with a picture that cannot be read" } } do
   local of_text, of_image = retrieval_twin(#items, case[1])
-  local r = clip.retrieval { model = model, dataset = { name = "r", items = case[1] }, ks = { 1, 2, 3, 5 } }
+  local r = clip.retrieval { model = model, dataset = { name = "r", items = case[1] },
+                             ks = { 1, 2, 3, 5 } }
   for _, k in ipairs { 1, 2, 3, 5 } do
     tap.is(r["image_retrieval_recall@" .. k], at(of_text, k), case[2] .. ": image R@" .. k)
     tap.is(r["text_retrieval_recall@" .. k], at(of_image, k), case[2] .. ": text R@" .. k)
@@ -103,18 +107,21 @@ for _, case in ipairs { { items, "retrieval" },
   tap.is(#r.problems, #case[1] - #items, "problems")
 end
 local none = clip.retrieval { model = model, dataset = { name = "none", items = {
-  { id = "a", path = broken, captions = { "x" } }, { id = "b", path = broken, captions = { "y" } } } } }
+  { id = "a", path = broken, captions = { "x" } },
+    { id = "b", path = broken, captions = { "y" } } } } }
 tap.is(none["image_retrieval_recall@1"] + none["text_retrieval_recall@10"], 0,
        "where no picture can be read, all are misses")
 tap.is(#none.problems .. #none.predictions, "22", "and problems")
 local prompted = clip.retrieval { model = model, prompt = "a photo of {}",
                                   dataset = { name = "r", items = items } }
-tap.is(prompted.predictions[1].caption, "a photo of a grey square", "a prompt stands around captions")
+tap.is(prompted.predictions[1].caption, "a photo of a grey square",
+       "a prompt stands around captions")
 
 -- ---- multilabel ----
 
 local things = { "disc", "ring", "square", "unicorn" }
-local shown = { { "disc" }, { "ring", "square" }, { "square" }, { "disc", "ring" }, { "disc" }, { "square" },
+local shown = { { "disc" }, { "ring", "square" }, { "square" }, { "disc", "ring" }, { "disc" },
+                { "square" },
                 { "ring" } }
 local many = {}
 for i in ipairs(names) do many[i] = { id = "m" .. i, path = path_of(i), labels = shown[i] } end
@@ -150,7 +157,8 @@ for c in ipairs(things) do
 end
 tap.near(ml.mean_average_precision, mean, 1e-12, "their mean; an unreadable picture is a miss")
 tap.is(ml.problems[1].id .. ml.n, "z8", "and a problem")
-local dark = clip.multilabel { model = model, prompts = "{}", dataset = { name = "ml", classes = things,
+local dark = clip.multilabel { model = model, prompts = "{}",
+                               dataset = { name = "ml", classes = things,
   items = { { id = "a", path = broken, labels = { "disc" } } } } }
 tap.is(dark.mean_average_precision, 0, "none can be read")
 
@@ -174,7 +182,9 @@ end
 pairs_of_two[7] = { id = "w7", captions = { "a", "b" }, group = "odd",
                     pictures = { { path = path_of(1) }, { path = broken } } }
 local wino = clip.compositional { model = model, dataset = { name = "w", items = pairs_of_two } }
-for kind, hits in pairs(want) do tap.is(wino[kind .. "_score"], hits / 7, "Winoground's " .. kind) end
+for kind, hits in pairs(want) do
+  tap.is(wino[kind .. "_score"], hits / 7, "Winoground's " .. kind)
+end
 tap.is(wino.ties, 1, "equal captions tie, which is wrong")
 tap.is(wino.predictions[6].text, false, "in text")
 tap.is(wino.predictions[7].group, false, "half a pair that cannot be read is a miss")
@@ -194,7 +204,8 @@ local crepe = clip.compositional { model = model, dataset = { name = "s", items 
 tap.is(crepe.accuracy, right / 8, "SugarCrepe's choice; ties and unreadable ones are wrong")
 tap.is(crepe.ties .. #crepe.problems, "11", "and are counted")
 tap.raises(function()
-  clip.compositional { model = model, dataset = { name = "mix", items = { pairs_of_two[1], choices[1] } } }
+  clip.compositional { model = model,
+                       dataset = { name = "mix", items = { pairs_of_two[1], choices[1] } } }
 end, "has two pictures", "one picture and two do not mix")
 
 -- ---- match ----
@@ -239,7 +250,8 @@ tap.is(m.problems[1].id .. m.n, "z8", "an unreadable pair counts")
 -- ---- calibration ----
 
 local data = clip.dataset(folders)
-local z = clip.zeroshot { model = model, dataset = data, prompts = "{}", metrics = { "ece", "brier" } }
+local z = clip.zeroshot { model = model, dataset = data, prompts = "{}",
+                          metrics = { "ece", "brier" } }
 local scale, bins, brier = model.info.logit_scale, {}, 0
 local classes = {}
 for c, name in ipairs(data.classes) do classes[c] = class_of { { name, 1 } } end
@@ -331,7 +343,8 @@ tap.raises(function() probe { strength = 1, validation = train } end, "nothing t
            "strength and validation")
 tap.raises(function() probe { strength = -1 } end, "above 0", "a negative strength")
 tap.raises(function() probe { train_limit = 0 } end, "train_limit must be", "no training pictures")
-local six, near = clip.linear_probe { model = model, dataset = data, train = data, strength = 10 }, 0
+local six, near = clip.linear_probe { model = model, dataset = data, train = data, strength = 10 },
+  0
 for _, line in ipairs(six.predictions) do
   near = near + ((line.rank or math.huge) <= 5 and 1 or 0) / #six.items
 end
@@ -345,8 +358,10 @@ for i, item in ipairs(data.items) do
 end
 mixed = { name = "mixed", classes = data.classes,
           items = with_broken(mixed, { label = data.classes[1] }) }
-local described = { ["checker board"] = { "black and white fields", "chess" }, disc = "a full circle",
-                    ring = "a circle with a hole", square = "four equal sides", stripes = "many lines",
+local described = { ["checker board"] = { "black and white fields", "chess" },
+                    disc = "a full circle",
+                    ring = "a circle with a hole", square = "four equal sides",
+                    stripes = "many lines",
                     triangle = "three corners" }
 local calls = 0
 local list = { templates = { { "a photo of a {}.", weight = 3 }, "{}", function(class)
@@ -376,14 +391,17 @@ for t, row in ipairs(ablated.class_rows) do
   tap.is(row[2], zeroshot(function(u) return u == t end)["acc@1"], row[1] .. " alone")
   tap.is(row[3], zeroshot(function(u) return u ~= t end)["acc@1"], "and without it")
 end
-tap.is(ablated.class_rows[3][1], "function: checker board -> the checker board", "functions are shown")
-tap.has(ablated.class_rows[4][1], "descriptions: checker board -> black and white", "and descriptions")
+tap.is(ablated.class_rows[3][1], "function: checker board -> the checker board",
+       "functions are shown")
+tap.has(ablated.class_rows[4][1], "descriptions: checker board -> black and white",
+        "and descriptions")
 local chosen, half, counts = {}, { {}, {} }, 0
 for t, row in ipairs(ablated.class_rows) do
   if row[4] then chosen[t], counts = true, counts + 1 end
 end
 tap.is(ablated.subset_templates, counts, "the subset is marked")
-local of_subset, of_all = zeroshot(function(t) return chosen[t] end), zeroshot(function() return true end)
+local of_subset, of_all = zeroshot(function(t) return chosen[t] end),
+  zeroshot(function() return true end)
 local hits, all_hits = { 0, 0 }, { 0, 0 }
 for i, p in ipairs(ablated.predictions) do
   half[p.half][#half[p.half] + 1] = p.id
@@ -398,7 +416,8 @@ tap.is(ablated["acc@1_second_half"], all_hits[2] / 31, "beside all templates")
 local is_second, changed = {}, {}
 for _, id in ipairs(half[2]) do is_second[id] = true end
 for i, item in ipairs(mixed.items) do
-  changed[i] = { id = item.id, path = item.path, label = is_second[item.id] and "ring" or item.label }
+  changed[i] = { id = item.id, path = item.path,
+                 label = is_second[item.id] and "ring" or item.label }
 end
 local shuffled = clip.ablate { model = model, prompts = prompts, seed = 5,
   dataset = { name = "changed", classes = data.classes, items = changed } }
@@ -431,9 +450,12 @@ tap.ok(not stale, "pictures of datasets with equal ids stay apart")
 
 local DATA = { zeroshot = data, multilabel = { name = "ml", items = many, classes = things },
                retrieval = { name = "r", items = items }, ablate = data, linear_probe = data,
-               compositional = { name = "s", items = choices }, match = { name = "m", items = matched } }
-local KIND = { multilabel = "multilabel", retrieval = "retrieval", compositional = "pairs", match = "match" }
-for _, task in ipairs { "zeroshot", "retrieval", "multilabel", "compositional", "match", "linear_probe",
+               compositional = { name = "s", items = choices },
+               match = { name = "m", items = matched } }
+local KIND = { multilabel = "multilabel", retrieval = "retrieval", compositional = "pairs",
+               match = "match" }
+for _, task in ipairs { "zeroshot", "retrieval", "multilabel", "compositional", "match",
+                        "linear_probe",
                         "ablate" } do
   local needs = task == "zeroshot" or task == "multilabel" or task == "ablate"
   local function call(change)
@@ -449,9 +471,11 @@ for _, task in ipairs { "zeroshot", "retrieval", "multilabel", "compositional", 
   tap.raises(call { dataset = false }, task .. ": dataset is missing", task .. ": no dataset")
   tap.raises(call { model = 1 }, task .. ": model must come from clip.model", task .. ": no model")
   tap.raises(call { limit = 0 }, task .. ": limit must be an integer from 1", task .. ": no items")
-  tap.raises(call { dataset = { name = "empty", items = {} } }, "empty", task .. ": an empty dataset")
+  tap.raises(call { dataset = { name = "empty", items = {} } }, "empty",
+             task .. ": an empty dataset")
   tap.raises(function() clip[task]() end, task .. ": needs a table", task .. ": nothing")
-  if needs then tap.raises(call { prompts = false }, "prompts is missing", task .. ": no prompts") end
+  if needs then tap.raises(call { prompts = false }, "prompts is missing",
+                           task .. ": no prompts") end
 end
 for _, ks in ipairs { 5, {}, { 0 }, { "1" }, { 1.5 } } do
   tap.raises(function() clip.retrieval { model = model, dataset = DATA.retrieval, ks = ks } end,
@@ -484,7 +508,8 @@ return {
 local code, _, err = tap.clipeval("run", "--quiet", "suite.lua", "--out", "run")
 tap.is(code, 0, "a suite of several tasks runs: " .. err)
 local report = tap.read(tap.directory() .. "/run/report.csv")
-for _, part in ipairs { ",zeroshot,", ",retrieval,", ",match,", "image_retrieval_recall@1", "roc_auc" } do
+for _, part in ipairs { ",zeroshot,", ",retrieval,", ",match,", "image_retrieval_recall@1",
+                        "roc_auc" } do
   tap.has(report, part, "report.csv holds " .. part)
 end
 local rows = clip.csv(tap.directory() .. "/run/predictions.csv")

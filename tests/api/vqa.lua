@@ -119,11 +119,13 @@ tap.is(texts("How many dogs are there?", { "yes", "3", "red" }), "-|a picture of
 tap.is(texts("What color is it?", { "yes", "3", "red" }), "-|-|it is red", "a colour is no number")
 
 local articles = {}
-for i, noun in ipairs { "owl", "hour glass", "unicorn", "honey bee", "honest man", "dogs", "bus", "water",
+for i, noun in ipairs { "owl", "hour glass", "unicorn", "honey bee", "honest man", "dogs", "bus",
+                        "water",
                         "the dog", "2 dogs", "cup of tea", "cats and dogs", "on table", "X-ray" } do
   articles[i] = texts("?", { noun }, clip.questions "{an}")
 end
-tap.is(table.concat(articles, ", "), "an owl, an hour glass, a unicorn, a honey bee, an honest man, " ..
+tap.is(table.concat(articles, ", "),
+       "an owl, an hour glass, a unicorn, a honey bee, an honest man, " ..
        "dogs, a bus, water, the dog, 2 dogs, a cup of tea, cats and dogs, on table, an X-ray",
        "{an}: an article where one belongs")
 
@@ -257,7 +259,8 @@ tap.is(tostring(common.about.dataset.candidates),
        "the 3 most common reference answers of the split", "which is said")
 
 local broken = tap.write("broken.png", "no picture")
-local half = clip.vqa { model = model, dataset = clip.dataset { name = "half", task = "vqa", items = {
+local half = clip.vqa { model = model,
+                        dataset = clip.dataset { name = "half", task = "vqa", items = {
   { id = "1", image = pictures[1], question = "Is it red?", answers = { "yes" },
     choices = { "yes" } },
   { id = "2", path = broken, question = "Is it red?", answers = { "yes" }, choices = { "yes" } },

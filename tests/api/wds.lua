@@ -241,7 +241,8 @@ fault({ ["test/nshards.txt"] = "" }, "nshards.txt: empty", "an empty nshards.txt
 fault({ ["dataset_type.txt"] = "vqa" }, "'vqa' is no type known here (there are classification",
       "another type")
 fault({ ["classnames.txt"] = false }, "no classnames.txt in", "no class names")
-fault({ ["classnames.txt"] = false }, "of a set with captions, dataset_type.txt says so: 'retrieval'",
+fault({ ["classnames.txt"] = false },
+      "of a set with captions, dataset_type.txt says so: 'retrieval'",
       "no class names: it may have captions")
 fault({ ["test/nshards.txt"] = false, ["x.h5"] = "" }, "; x.h5 is HDF5, which is not read",
       "HDF5 where shards are expected")

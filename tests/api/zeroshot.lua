@@ -118,7 +118,8 @@ wrong({ metrics = { "acc@7" } }, "acc@7 of 6 classes", "more places than classes
 wrong({ classes = { "a" } }, "6 names", "too few class names")
 wrong({ limit = 0 }, "limit", "a limit of 0")
 wrong({ prompts = { function() return "\xff" end } }, "UTF-8", "a text that is not UTF-8")
-wrong({ prompts = { "{}", function() return "" end } }, "template 2 (a function) gave an empty text " ..
+wrong({ prompts = { "{}", function() return "" end } },
+      "template 2 (a function) gave an empty text " ..
       "for '" .. data.classes[1] .. "'", "an empty text")
 wrong({ prompts = { "{}", function() end } }, "template 2 (a function) gave nil", "no text")
 wrong({ metrics = { "acc@1", nil, "acc@2" } }, "zeroshot: metric 2 is nil", "a hole in metrics")

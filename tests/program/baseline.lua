@@ -24,7 +24,8 @@ local code, out, err = run("--baseline", "none.csv")
 tap.is(code, 3, "a baseline that is not there: exit code 3")
 tap.has(err, "none.csv: no such baseline (--update-baseline writes it)", "and what to add")
 tap.ok(is_one_line(err), "in one line")
-for _, words in ipairs { { "--update-baseline" }, { "--max-drop", "1pp" }, { "--alpha", "0.05" } } do
+for _, words in ipairs { { "--update-baseline" }, { "--max-drop", "1pp" },
+                         { "--alpha", "0.05" } } do
   code, _, err = run(table.unpack(words))
   tap.is(code, 2, words[1] .. " without --baseline: wrong usage")
   tap.has(err, words[1] .. " needs --baseline", "and says so")
@@ -65,7 +66,8 @@ tap.is(code .. err, "0", "the same run: no regression")
 tap.has(out, "no regression", "and says so")
 tap.has(out, "McNemar exact", "the test is paired")
 local xml = core.xml(directory .. "/junit.xml")
-tap.is(xml and xml.name .. xml[1].name, "testsuitestestsuite", "junit.xml lies in the run directory")
+tap.is(xml and xml.name .. xml[1].name, "testsuitestestsuite",
+       "junit.xml lies in the run directory")
 
 -- A baseline that was right on everything: each miss of now is a lost item.
 local lost = n - bits
@@ -83,7 +85,8 @@ code, out, err, directory = run("--baseline", "better.csv", "--max-drop", "1pp",
 tap.is(code, 1, "a drop: exit code 1")
 tap.has(out, "regression: zeroshot: ", "names the metric and the rule")
 tap.has(out, "(--max-drop), and adjusted p", "which fired")
-tap.has(out, ("right to wrong by acc@1: %d item"):format(lost), "and the items that were right before")
+tap.has(out, ("right to wrong by acc@1: %d item"):format(lost),
+        "and the items that were right before")
 tap.has(tap.read(directory .. "/junit.xml"), '<failure type="regression"', "junit.xml: failures")
 tap.has(tap.read(directory .. "/predictions.csv"), "id,target", "the run directory is whole")
 
@@ -196,10 +199,12 @@ local function faulty(what, words, change)
   tap.has(fault .. stdout, words, what .. ": said")
 end
 faulty("an unknown column", "faulty.csv:1: unknown column 'worth'", (text:gsub("value", "worth")))
-faulty("a missing column", "faulty.csv:1: no column 'n'", "task,dataset,split,prompts,metric,value\n")
+faulty("a missing column", "faulty.csv:1: no column 'n'",
+       "task,dataset,split,prompts,metric,value\n")
 faulty("a value", "faulty.csv:2: value is 'good', which is no number",
        (text:gsub("acc@1,[^,]*", "acc@1,good")))
-faulty("a bound", "max_drop is 'much', which is no drop", (text:gsub("(acc@1,[^,]*,%d+,)", "%1much")))
+faulty("a bound", "max_drop is 'much', which is no drop",
+       (text:gsub("(acc@1,[^,]*,%d+,)", "%1much")))
 faulty("a row twice", "the same metric as in line 2", text .. text:match "\n([^\n]*\n)")
 faulty("a metric that the run has not", "the run has no acc@3", (text:gsub("acc@1", "acc@3")))
 faulty("other data", "data: items_sha256 was aaaaaaaaaaaa",

@@ -13,7 +13,8 @@ local function write(name, about, metrics, predictions)
   local lines = {}
   for i, m in ipairs(metrics) do
     lines[i] = ("m,00,fp32,%s,%s,%s,%s,%s,aa,%s,%s,,,%d\n"):format(
-      '"' .. (about.dataset or "d"):gsub('"', '""') .. '"', about.version or "1", about.split or "test",
+      '"' .. (about.dataset or "d"):gsub('"', '""') .. '"', about.version or "1",
+        about.split or "test",
       about.task or "zeroshot", about.prompts or "p", m[1],
       type(m[2]) == "string" and m[2] or ("%.9g"):format(m[2]), m[3])
   end
@@ -131,7 +132,8 @@ end
 
 local rc, out = rule_code("--max-drop", "5pp")
 tap.is(rc, 1, "--max-drop: a larger drop is a regression")
-tap.has(out, "regression: zeroshot: d (test), prompts p: acc@1: a drop of 8 pp is more than 5 pp " ..
+tap.has(out,
+        "regression: zeroshot: d (test), prompts p: acc@1: a drop of 8 pp is more than 5 pp " ..
         "(--max-drop)", "and says which rule fired")
 tap.is(rule_code("--max-drop", "8pp"), 0, "--max-drop: a drop of exactly the bound is none")
 tap.is(rule_code("--max-drop", "7.99%"), 1, "--max-drop: % is points")
@@ -176,7 +178,8 @@ tap.is(xml and xml[1][1][1].name, "system-out", "junit: passed")
 write_hits("odd1", base, { dataset = [[a <b> & "c" 'd']] })
 write_hits("odd2", new, { dataset = [[a <b> & "c" 'd']] })
 xml, exit = junit("odd1", "odd2", "--max-drop", "5pp")
-tap.is(exit .. (xml and xml[1][1][1].name or ""), "1failure", "junit: names with markup are escaped")
+tap.is(exit .. (xml and xml[1][1][1].name or ""), "1failure",
+       "junit: names with markup are escaped")
 tap.has(tap.read(tap.directory() .. "/junit.xml"),
         '<testsuite name="zeroshot: a &lt;b&gt; &amp; &quot;c&quot; &apos;d&apos; (test)',
         "as XML wants")
@@ -189,7 +192,8 @@ end
 
 -- Three classes of 40, 20 and 4 items, with confidences in two bins.
 local function classify(name, hit, confidence, brier)
-  local lines, sums, counts, hits, briers = { "id,target,prediction,rank,confidence,brier,class\n" },
+  local lines, sums, counts, hits, briers =
+    { "id,target,prediction,rank,confidence,brier,class\n" },
                                             {}, {}, 0, 0
   for i = 1, 64 do
     local class = i <= 40 and 1 or i <= 60 and 2 or 3
@@ -221,12 +225,14 @@ for _, name in ipairs { "acc@1", "mean_per_class_recall", "ece", "brier" } do
   tap.ok(by[name].p_adjusted >= by[name].p and by[name].p_adjusted <= 4 * by[name].p,
          name .. ": Holm over four metrics")
 end
-tap.is(by.brier.worse .. " " .. by.brier.better, "32 0", "of a Brier score those that rose are worse")
+tap.is(by.brier.worse .. " " .. by.brier.better, "32 0",
+       "of a Brier score those that rose are worse")
 tap.is(by["acc@1"].p, 2 * 0.5 ^ 16, "16 lost, none won")
 tap.is(tostring(by.ece.higher_is_better) .. tostring(by["acc@1"].higher_is_better), "falsetrue",
        "json: which way is better")
 tap.is(by.ties.p, nil, "counts are not tested")
-tap.is(compare("c2", "c1", "--max-drop", "0.01", "--alpha", "0.05"), 0, "better in all: exit code 0")
+tap.is(compare("c2", "c1", "--max-drop", "0.01", "--alpha", "0.05"), 0,
+       "better in all: exit code 0")
 tap.is(compare("c1", "c2", "--max-drop", "30pp"), 0, "points: of metrics in percent")
 tap.is(compare("c1", "c2", "--max-drop", "0.2"), 1, "a plain number: of calibration too")
 
@@ -269,7 +275,8 @@ medians("m1", 1)
 medians("m3", 3)
 local medians_of = as_json("m1", "m3", "--alpha", "0.05").evaluations[1].metrics
 for _, row in ipairs(medians_of) do
-  tap.is(("%g %g %g"):format(row.difference, row.ci_low, row.ci_high), "2 2 2", row.metric .. ": by two")
+  tap.is(("%g %g %g"):format(row.difference, row.ci_low, row.ci_high), "2 2 2",
+         row.metric .. ": by two")
   -- Six or more of one kind among eleven always: a difference of 2 or -2 in every permutation.
   tap.is(row.p, 1, "the median of eleven equal differences can tell nothing")
   tap.is(row.worse .. " " .. row.better, "11 0", "a rank that rose is worse")
@@ -318,7 +325,8 @@ end
 precisions("map1", false)
 precisions("map2", true)
 local map = as_json("map1", "map2", "--alpha", "0.05").evaluations[1].metrics[1]
-tap.ok(map.difference < -0.3 and map.ci_low < map.difference and map.ci_high < -0.2 and map.p < 0.001,
+tap.ok(map.difference < -0.3 and map.ci_low < map.difference and map.ci_high < -0.2 and
+       map.p < 0.001,
        "mean average precision: interval and p")
 tap.is(map.verdict .. " " .. map.test, "regression swap permutation", "and a regression")
 local text_of = tap.read(tap.directory() .. "/map1/predictions.csv")
@@ -329,14 +337,18 @@ local function broken_ranks(what, from, to, part)
   tap.is(code, 3, "class_ranks: " .. what)
   tap.has(stderr, part, part)
 end
-broken_ranks("no rank", "%+1 1", "+x 1", "map3/predictions.csv:2: class_ranks: '+x' is no rank of a class")
-broken_ranks("a class less", "%+2 2", "+2", "map3/predictions.csv:3: class_ranks: 1, and others have 2")
-broken_ranks("a class more", "%+2 2", "+2 2 2", "map3/predictions.csv:3: class_ranks: '2' is no rank of a class")
+broken_ranks("no rank", "%+1 1", "+x 1",
+             "map3/predictions.csv:2: class_ranks: '+x' is no rank of a class")
+broken_ranks("a class less", "%+2 2", "+2",
+             "map3/predictions.csv:3: class_ranks: 1, and others have 2")
+broken_ranks("a class more", "%+2 2", "+2 2 2",
+             "map3/predictions.csv:3: class_ranks: '2' is no rank of a class")
 broken_ranks("another rank", "%+1 1", "+9 1", "one of them was edited")
 tap.write("map3/predictions.csv", (text_of:gsub(",class_ranks", ""):gsub(",[^,\n]*\n", "\n"):gsub(
   "prediction\n", "prediction,score\n")))
 local _, without = compare("map1", "map3")
-tap.has(without, "compared without a test, since predictions.csv does not tell what its items are " ..
+tap.has(without,
+        "compared without a test, since predictions.csv does not tell what its items are " ..
         "worth to it: mean_average_precision", "without ranks the output says why there is no test")
 
 -- ---- items, evaluations and data that differ ----
@@ -417,7 +429,8 @@ broken("a comma for a point", "bad/report.csv:2: 15 fields, and the header has 1
 broken("n", "bad/report.csv:2: n is '-5', which is no count", (good:gsub(",200\n", ",-5\n")))
 broken("other n", "acc@1 is of 199 items, and bad/predictions.csv has 200",
        (good:gsub(",200\n", ",199\n")))
-broken("an unknown column", "bad/report.csv:1: unknown column 'worth'", (good:gsub("value", "worth")))
+broken("an unknown column", "bad/report.csv:1: unknown column 'worth'",
+       (good:gsub("value", "worth")))
 broken("half a row", "bad/predictions.csv:5: 2 fields, and the header has 4", nil,
        (items:gsub("i0004,cat,cat,1", "i0004,cat")))
 broken("a rank", "bad/predictions.csv:5: rank is '0x1', which is no rank", nil,
@@ -430,7 +443,8 @@ tap.write("bad/predictions.csv", items)
 tap.write("bad/run.json", '{"clipeval": "9.9", "evaluations": [')
 refuses("half a run.json", "bad/run.json", "base", "bad")
 tap.write("bad/run.json", tap.read(tap.directory() .. "/new/run.json"):gsub("0.62", "0.55") .. "")
-refuses("run.json and report.csv differ", "run.json says 0.55: one of them was edited", "base", "bad")
+refuses("run.json and report.csv differ", "run.json says 0.55: one of them was edited", "base",
+        "bad")
 tap.write("bad/run.json", tap.read(tap.directory() .. "/new/run.json"))
 tap.write("bad/predictions.csv", (items:gsub("rank", "place")))
 refuses("a version with other columns",
@@ -459,9 +473,11 @@ tap.near(power.metrics[1].needed,
 -- 0.8 / 50, where single items would have 0.16 * 50 / 49 / 50.
 rc, out = compare("r1", "r2", "--power", "1pp", "--format", "json")
 power = clip.json(out).metrics[1]
-tap.near(power.design_effect, 0.8 / (0.16 * 50 / 49), 0.25, "--power: the design effect of pictures")
+tap.near(power.design_effect, 0.8 / (0.16 * 50 / 49), 0.25,
+         "--power: the design effect of pictures")
 tap.near(power.needed / ((1.959963984540054 * math.sqrt(0.2) + 0.8416212335729143 *
-                          math.sqrt(0.2 - 1e-4)) / 0.01) ^ 2, power.design_effect, 0.02 * power.design_effect,
+                          math.sqrt(0.2 - 1e-4)) / 0.01) ^ 2, power.design_effect,
+                          0.02 * power.design_effect,
          "--power: so many times Connor's formula")
 tap.has(select(2, compare("r1", "r2", "--power", "1pp")), "by picture: ", "--power: and says so")
 rc, out = compare("--power", "0.5pp", "--format", "csv")

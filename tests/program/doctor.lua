@@ -33,7 +33,8 @@ end
 local pocket = sound("pocket")
 for _, part in ipairs { "(embedded)", "open_clip_model.safetensors: safetensors", "sha256 ",
                         "image tower    ModifiedResNet", "text tower     causal transformer",
-                        "activation     ", "pooled at    largest id (end of text)", "preprocessing  long side to 64",
+                        "activation     ", "pooled at    largest id (end of text)",
+                        "preprocessing  long side to 64",
                         "mean, std    0.5 0.5 0.5", "vocab.json + merges.txt",
                         "logit scale    25.5",
                         "engine         fp32, ", "6 texts: norms ", "5 pictures: norms " } do

@@ -112,9 +112,11 @@ tap.write("pairs.jsonl", [[{"path": "pairs/1.jpg", "text": "a disc", "match": tr
 ]])
 
 local captions = { animals = { "A red kangaroo.", "The penguin!" },
-                   food = { "An apple", "Bread" }, plants = { "A rose", "A tree" }, vehicles = { "A bus", "A boat" } }
+                   food = { "An apple", "Bread" }, plants = { "A rose", "A tree" },
+                   vehicles = { "A bus", "A boat" } }
 for _, kind in ipairs { "animals", "clothes", "food", "hobbies", "household", "medical",
-                        "military", "naturalforces", "people", "plants", "seasonal", "space", "sports",
+                        "military", "naturalforces", "people", "plants", "seasonal", "space",
+                        "sports",
                         "symbols", "town", "vehicles" } do
   for i, text in ipairs(captions[kind] or { "Something of " .. kind }) do
     pictures(("stamps/%s/%%d.png"):format(kind), i, i)
@@ -224,7 +226,8 @@ local function misses(e)
 end
 
 tap.shell("mkdir empty")
-local tried = { suite = true, regression = true, imagenet = true } -- imagenet: has a test of its own
+local tried = { suite = true, regression = true,
+                imagenet = true } -- imagenet: has a test of its own
 for i, e in ipairs(EVALS) do
   runs(e, i)
   if e[2] ~= STAMPS then misses(e) end
@@ -270,7 +273,8 @@ for file in listing:gmatch("([^\n]+)\n") do
     tap.has(text, "arg." .. option, ("%s: -o %s is read"):format(file, option))
   end
   for option in text:gmatch("%f[%w]arg%.(%w+)") do
-    local named = (option == "model" or option == "data") and "--" .. option or "-o " .. option .. "="
+    local named = option == "model" or option == "data"
+    named = named and "--" .. option or "-o " .. option .. "="
     tap.has(how, named, ("%s: %s is named"):format(file, named))
   end
   if how:find("--data", 1, true) then tap.has(text, "arg.data", file .. ": --data is read") end

@@ -104,16 +104,21 @@ end
 
 refused("the corpus's own form is right: only tensors are missing",
         { ["pytorch_model.bin"] = archive(GOOD) }, "no tensor ")
-pickle("a forbidden global", PROTO .. global("os", "system") .. tuple(text "id") .. "R.", "os.system")
+pickle("a forbidden global", PROTO .. global("os", "system") .. tuple(text "id") .. "R.",
+       "os.system")
 pickle("what a wrapper put before every name is dropped",
-       state(text "model.a", tensor(), text "model.logit_scale", tensor()), "tensor logit_scale is 2 x 2")
-pickle("one with another spelling", "\128\4\140\5posix\140\6system\147\140\2id\133R.", "posix.system")
+       state(text "model.a", tensor(), text "model.logit_scale", tensor()),
+       "tensor logit_scale is 2 x 2")
+pickle("one with another spelling", "\128\4\140\5posix\140\6system\147\140\2id\133R.",
+       "posix.system")
 pickle("builtins", PROTO .. global("builtins", "eval") .. tuple(text "1") .. "R.", "builtins.eval")
 pickle("old Python's builtins", PROTO .. global("__builtin__", "exec") .. tuple(text "1") .. "R.",
        "__builtin__.exec")
-pickle("a global hidden in a value", state(text "a", tensor(), text "b", global("subprocess", "Popen")),
+pickle("a global hidden in a value",
+       state(text "a", tensor(), text "b", global("subprocess", "Popen")),
        "subprocess.Popen")
-pickle("a global of torch that computes", PROTO .. global("torch", "load") .. tuple(text "x") .. "R.",
+pickle("a global of torch that computes",
+       PROTO .. global("torch", "load") .. tuple(text "x") .. "R.",
        "torch.load")
 pickle("an object that is called", PROTO .. text "x" .. tuple() .. "R.", "its pickle")
 pickle("an instance of an unknown class", PROTO .. MARK .. "ios\nsystem\n.", "its pickle")
@@ -151,15 +156,19 @@ pickle("a stride that overflows", state(text "a", tensor { stride = { math.maxin
 pickle("strides of another rank", state(text "a", tensor { stride = { 1 } }), "a")
 pickle("a rank of 1000", state(text "a", tensor { shape = table.move({}, 1, 0, 1, (function()
   local t = {} for i = 1, 1000 do t[i] = 1 end return t end)()), stride = { 1 } }), "a")
-pickle("a huge broadcast", state(text "a", tensor { shape = { 1 << 20, 1 << 20 }, stride = { 0, 0 } }), "a")
+pickle("a huge broadcast",
+       state(text "a", tensor { shape = { 1 << 20, 1 << 20 }, stride = { 0, 0 } }), "a")
 pickle("a storage that lies about its size", state(text "a", tensor { numel = 1 << 40 }), "a")
 pickle("a storage that is not there", state(text "a", tensor { key = "9" }), "9")
 pickle("a storage outside the archive", state(text "a", tensor { key = "../../0" }), "a")
-pickle("a storage of another type than its bytes", state(text "a", tensor { type = "QUInt8Storage" }),
+pickle("a storage of another type than its bytes",
+       state(text "a", tensor { type = "QUInt8Storage" }),
        "data/0")
-pickle("an unknown storage type", state(text "a", tensor { type = "OddStorage" }), "torch.OddStorage")
+pickle("an unknown storage type", state(text "a", tensor { type = "OddStorage" }),
+       "torch.OddStorage")
 
-refused("a zip: truncated", { ["pytorch_model.bin"] = archive(GOOD):sub(1, -30) }, "pytorch_model.bin")
+refused("a zip: truncated", { ["pytorch_model.bin"] = archive(GOOD):sub(1, -30) },
+        "pytorch_model.bin")
 refused("a zip: without a pickle", { ["pytorch_model.bin"] = zip { { "a/b", "c" } } },
         "pytorch_model.bin")
 refused("a zip: empty", { ["pytorch_model.bin"] = zip {} }, "pytorch_model.bin")
@@ -213,7 +222,8 @@ before("no storages", old(state(text "a", old_tensor()), KEYS, ""))
 before("a storage that is not listed", old(state(text "a", old_tensor()), "]", ""))
 before("another size than it says", old(state(text "a", old_tensor()), KEYS,
                                         string.pack("<i8", 3) .. FLOATS))
-before("a negative size", old(state(text "a", old_tensor()), KEYS, string.pack("<i8", -4) .. FLOATS))
+before("a negative size",
+       old(state(text "a", old_tensor()), KEYS, string.pack("<i8", -4) .. FLOATS))
 before("a huge size", old(state(text "a", old_tensor(1 << 60)), KEYS,
                           string.pack("<i8", 1 << 60) .. FLOATS))
 before("a forbidden global", old(PROTO .. global("os", "system") .. STOP, KEYS, OLD), "os.system")
@@ -231,7 +241,8 @@ local function index(name, map, files, message)
   refused("an index: " .. name, files, message)
 end
 local A = "model-00001-of-00002.safetensors"
-index("a shard that is not there", '{"weight_map":{"a":"gone.safetensors"}}', nil, "gone.safetensors")
+index("a shard that is not there", '{"weight_map":{"a":"gone.safetensors"}}', nil,
+      "gone.safetensors")
 index("a path upwards", '{"weight_map":{"a":"../x.safetensors"}}', nil, "../x.safetensors")
 index("an absolute path", '{"weight_map":{"a":"/etc/passwd"}}', nil, "/etc/passwd")
 index("itself", '{"weight_map":{"a":"model.safetensors.index.json"}}', nil, "index.json")
@@ -267,10 +278,12 @@ local function tokenizer(name, files, message)
   refused("a tokenizer: " .. name, files, message)
 end
 local vocab, merges = tap.read(base .. "vocab.json"), tap.read(base .. "merges.txt")
-tokenizer("CLIP's full one, larger than the table", { ["vocab.json"] = false, ["merges.txt"] = false },
+tokenizer("CLIP's full one, larger than the table",
+          { ["vocab.json"] = false, ["merges.txt"] = false },
           "49408")
 tokenizer("a vocabulary without merges", { ["merges.txt"] = false }, "merges.txt")
-tokenizer("an id twice", { ["vocab.json"] = (vocab:gsub('(:%s*)1([,}])', "%10%2", 1)) }, "vocab.json")
+tokenizer("an id twice", { ["vocab.json"] = (vocab:gsub('(:%s*)1([,}])', "%10%2", 1)) },
+          "vocab.json")
 tokenizer("no JSON", { ["vocab.json"] = vocab:sub(1, -2) }, "vocab.json")
 tokenizer("a merge of unknown tokens", { ["merges.txt"] = merges .. "\nqqqq zzzz\n" }, "merges.txt")
 tokenizer("another kind", { ["tokenizer.json"] =
@@ -306,7 +319,8 @@ tap.raises(function() clip.model(two) end, "model.safetensors: a link that leads
            "a link that leads nowhere is not passed over")
 
 -- the program itself: exit code and one line
-local code, _, stderr = tap.clipeval("encode", "--model", tap.directory() .. "/hostile/2", "--texts",
+local code, _, stderr = tap.clipeval("encode", "--model", tap.directory() .. "/hostile/2",
+                                     "--texts",
                                      tap.write("texts", "a\n"), "-o", "out.st")
 tap.is(code, 3, "exit code 3")
 tap.is(select(2, stderr:gsub("\n", "")), 1, "one line")

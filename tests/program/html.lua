@@ -57,7 +57,8 @@ local function check_page(name, page)
       tap.ok(false, name .. ": pictures are in the page", source:sub(1, 80))
     end
   end
-  tap.is(count(page, "<svg") - count(page, '<svg class="mark'), count(page, 'role="img"') + count(page, 'aria-hidden="true"'),
+  tap.is(count(page, "<svg") - count(page, '<svg class="mark'),
+         count(page, 'role="img"') + count(page, 'aria-hidden="true"'),
          name .. ": every plot says what it shows, or is an ornament")
   tap.ok(#page < 4 << 20, name .. ": is bounded")
   return counts, text
@@ -157,7 +158,8 @@ tap.has(text, #worse > 0 and ("Right to wrong: %d"):format(#worse) or "Right to 
         "what went wrong is counted")
 tap.has(text, #better > 0 and ("Wrong to right: %d"):format(#better) or "Wrong to right: none",
         "and what went right")
-tap.is(counts.img, math.min(24, #worse) + math.min(24, #better), "each that is shown has its picture")
+tap.is(counts.img, math.min(24, #worse) + math.min(24, #better),
+       "each that is shown has its picture")
 for _, name in ipairs { "one", "two" } do
   for _, m in ipairs(records(here .. "/" .. name .. "/report.csv")) do
     tap.has(both, ('<data value="%s">'):format(m.value), name .. ": " .. m.metric)
@@ -170,7 +172,8 @@ local compared = 0
 for _, row in ipairs(records(here .. "/compared.csv")) do
   if row.kind == "metric" and row.p ~= "" then
     compared = compared + 1
-    for _, column in ipairs { "base", "new", "difference", "ci_low", "ci_high", "p", "p_adjusted" } do
+    for _, column in ipairs { "base", "new", "difference", "ci_low", "ci_high", "p",
+                              "p_adjusted" } do
       tap.has(both, ('<data value="%s">'):format(row[column]),
               ("%s: %s as compare has it"):format(row.metric, column))
     end
@@ -250,7 +253,8 @@ local function run_tasks(out, ...)
 end
 run_tasks("tasks1")
 run_tasks("tasks2", "--model", tiny)
-for name, words in pairs { ["tasks.html"] = { "tasks1" }, ["tasks-both.html"] = { "tasks1", "tasks2" } } do
+for name, words in pairs { ["tasks.html"] = { "tasks1" },
+                           ["tasks-both.html"] = { "tasks1", "tasks2" } } do
   local page = report(name, table.unpack(words))
   counts, text = check_page(name, page)
   tap.is(counts.section, 5, name .. ": a section for each evaluation")
@@ -285,14 +289,15 @@ end
 tap.write("ten/test_batch.bin", table.concat(records_of))
 tap.write("ten/batches.meta.txt", "red\ngreen\nblue\n")
 local examples, shapes = {}, { "disc", "ring", "square", "stripes", "triangle" }
-local things = { "red cat", "small dog", "car at night", "boat", "tree in snow", "old house", "green bus" }
+local things = { "red cat", "small dog", "car at night", "boat", "tree in snow", "old house",
+                 "green bus" }
 for i = 0, 41 do
   local one, other = shapes[i % 5 + 1], shapes[(i + 1 + i // 5 % 4) % 5 + 1]
   tap.shell(("cp tree/%s/%s_00.png wino/images/ex_%d_0.png && cp tree/%s/%s_03.png wino/images/ex_%d_1.png")
             :format(one, one, i, other, other, i))
-  examples[i + 1] = ([[{"id": %d, "image_0": "ex_%d_0", "image_1": "ex_%d_1", "caption_0": "a %s", ]] ..
-                     [["caption_1": "a %s", "tag": "x"}]]):format(i, i, i, things[i % 7 + 1],
-                     things[(i + 1 + i // 7) % 7 + 1])
+  examples[i + 1] = ([[{"id": %d, "image_0": "ex_%d_0", "image_1": "ex_%d_1", ]] ..
+                     [["caption_0": "a %s", "caption_1": "a %s", "tag": "x"}]]):format(
+    i, i, i, things[i % 7 + 1], things[(i + 1 + i // 7) % 7 + 1])
 end
 tap.write("wino/examples.jsonl", table.concat(examples, "\n") .. "\n")
 tap.write("kept.lua", [[
@@ -306,7 +311,8 @@ return {
 }
 ]])
 for k, m in ipairs { "pocket", tiny } do
-  local exit, _, fault = tap.clipeval("run", "--quiet", "--data", here, "--out", "kept" .. k, "kept.lua",
+  local exit, _, fault = tap.clipeval("run", "--quiet", "--data", here, "--out", "kept" .. k,
+                                      "kept.lua",
                                       "--model", m)
   tap.is(exit, 0, "kept" .. k .. ": runs " .. fault)
 end
@@ -398,7 +404,8 @@ end
 local WIDTHS = { 320, 400, 700, 1400 }
 local frames = {}
 for i, width in ipairs(WIDTHS) do
-  frames[i] = ('<iframe id="f%d" style="width:%dpx;height:900px;border:0"></iframe>'):format(i, width)
+  frames[i] = ('<iframe id="f%d" style="width:%dpx;height:900px;border:0"></iframe>'):format(i,
+                                                                                             width)
 end
 for _, name in ipairs { "one.html", "both.html", "tasks-both.html", "big.html" } do
   tap.write("frames.html", table.concat(frames) .. ([[<pre id="said"></pre><script>
@@ -411,11 +418,13 @@ for _, name in ipairs { "one.html", "both.html", "tasks-both.html", "big.html" }
       };
       f.src = "%s";
     });</script>]]):format(name))
-  local dom = browse("--allow-file-access-from-files --dump-dom", "file://" .. here .. "/frames.html")
+  local dom = browse("--allow-file-access-from-files --dump-dom",
+                     "file://" .. here .. "/frames.html")
   local seen = 0
   for width, wide in (dom:match('id="said">([^<]*)') or ""):gmatch("(%d+):(%d+)") do
     seen = seen + 1
-    tap.ok(tonumber(wide) <= tonumber(width), ("%s: nothing overflows at %s pixels"):format(name, width),
+    tap.ok(tonumber(wide) <= tonumber(width),
+           ("%s: nothing overflows at %s pixels"):format(name, width),
            "it is " .. wide .. " wide")
   end
   tap.is(seen, #WIDTHS, name .. ": every width was looked at")

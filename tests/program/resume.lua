@@ -32,7 +32,9 @@ return { clip.zeroshot { model = model, dataset = "folders:" .. arg.data,
 
 local function read_all(out)
   local texts = {}
-  for _, name in ipairs(CSVS) do texts[name] = tap.read(tap.directory() .. "/" .. out .. "/" .. name) end
+  for _, name in ipairs(CSVS) do
+    texts[name] = tap.read(tap.directory() .. "/" .. out .. "/" .. name)
+  end
   return texts
 end
 
@@ -143,7 +145,8 @@ tap.is(tap.read(tap.directory() .. "/file"), "text", "which is not followed")
 tap.shell("cp -r c0 empty; : >empty/embeddings-1.sqlite")
 still_runs("empty", nil, "an empty file in place of the database")
 still_runs(nil, "neither XDG_CACHE_HOME nor HOME", "no home",
-           "2>&1 >/dev/null; unset HOME XDG_CACHE_HOME; rm -rf trouble" .. (count + 1) .. "; " .. bin ..
+           "2>&1 >/dev/null; unset HOME XDG_CACHE_HOME; rm -rf trouble" .. (count + 1) .. "; " ..
+           bin ..
            " run --quiet eval.lua --data data --out trouble" .. count + 1)
 
 local function is_root() return select(2, tap.shell("id -u")) == "0\n" end
@@ -201,7 +204,8 @@ for i = 1, FLIPS // 10 do
   tap.shell("rm -rf flip")
   code, _, stderr = run(out, "--cache c4")
   local same, what = code == 0 and is_plain(out)
-  strange = strange or not same and (("%d: exit code %d %s %s"):format(i, code, tostring(what), stderr))
+  strange = strange or not same and
+    (("%d: exit code %d %s %s"):format(i, code, tostring(what), stderr))
   told = told + (stderr:find("cache", 1, true) and 1 or 0)
   if i % 10 == 0 then
     tap.shell(bin .. " cache verify --cache c4")

@@ -147,7 +147,8 @@ wrong("manifest.lua", tap.write("no-label.csv", "path,x\n"), "no-label.csv:1: no
 wrong("manifest.lua", tap.write("quote.csv", "path,label\na,\"b\n"), "quote.csv:2")
 
 -- stdout that nobody reads, or that is closed
-for name, line in pairs { gone = "{ %s; echo $? >code; } | true", closed = "%s >&-; echo $? >code" } do
+for name, line in pairs { gone = "{ %s; echo $? >code; } | true",
+                          closed = "%s >&-; echo $? >code" } do
   local words = ("%s run --quiet folders.lua --data %s --out %s"):format(tap.quote(arg.bin),
                                                                        tap.quote(tree), name)
   code, stdout, stderr = tap.shell(line:format(words))

@@ -28,8 +28,8 @@ local imagenet = {
 }
 
 function imagenet.expects()
-  return "n01440764/NAME.JPEG, ...: a folder for each WordNet id; or ILSVRC2012_val_00000001.JPEG, " ..
-         "... and val.txt beside"
+  return "n01440764/NAME.JPEG, ...: a folder for each WordNet id; or " ..
+         "ILSVRC2012_val_00000001.JPEG, ... and val.txt beside"
 end
 
 function imagenet.fill_in(self)

@@ -9,7 +9,8 @@ local list = {
   part = "its list",
   present = true,
   fields = { columns = "strings", label = "string", labels = "strings", label_base = "integer",
-             prefix = "path", suffix = "string", numbered = "string", separator = "string", comment = "string" },
+             prefix = "path", suffix = "string", numbered = "string", separator = "string",
+             comment = "string" },
 }
 
 function list.expects(self)

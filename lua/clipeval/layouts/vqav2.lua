@@ -14,8 +14,8 @@ local vqav2 = {
 }
 
 function vqav2.expects()
-  return "v2_OpenEnded_mscoco_val2014_questions.json, v2_mscoco_val2014_annotations.json and the " ..
-         "pictures val2014/COCO_val2014_000000000042.jpg"
+  return "v2_OpenEnded_mscoco_val2014_questions.json, v2_mscoco_val2014_annotations.json and " ..
+         "the pictures val2014/COCO_val2014_000000000042.jpg"
 end
 
 function vqav2.fill_in(self)
@@ -67,8 +67,8 @@ local function picture_pattern(self, questions)
   if self.pictures then return self.pictures end
   local set, year = questions:match("_(%l+)(20%d%d)_questions%.json$")
   if not set then
-    util.fail('dataset %s: say where the pictures lie: pictures = "val2014/COCO_val2014_%%012d.jpg"',
-              self.name)
+    util.fail("dataset %s: say where the pictures lie: " ..
+              'pictures = "val2014/COCO_val2014_%%012d.jpg"', self.name)
   end
   return ("%s%s/COCO_%s%s_%%012d.jpg"):format(set, year, set, year)
 end

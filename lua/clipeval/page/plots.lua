@@ -208,7 +208,8 @@ function plots.versions(points, show, label)
   for i, tick in ipairs(axis.ticks) do
     frame[i] = { h.line { class = "grid", x1 = BEFORE, x2 = width, y1 = round(y(tick)),
                           y2 = round(y(tick)) },
-                 h.text { x = BEFORE - 8, y = round(y(tick) + 4), text_anchor = "end", show(tick) } }
+                 h.text { x = BEFORE - 8, y = round(y(tick) + 4), text_anchor = "end",
+                          show(tick) } }
   end
   for i, p in ipairs(points) do
     local x = BEFORE + STRIDE * (i - 0.5)
