@@ -13,6 +13,7 @@
 #include "checkpoint.h"
 #include "kernels.h"
 #include "notes.h"
+#include "precision.h"
 #include "preprocess.h"
 #include "tokenizer.h"
 #include "weights.h"
@@ -81,6 +82,7 @@ typedef struct ce_config {
     ce_clean clean; /* around the tokenizer: see ce_tokenizer_wrap */
     bool blank_end;
     bool sigmoid; /* pairs are scored one by one, with a "logit_bias" */
+    ce_precision precision; /* what the user wants; CE_FP32 when read */
     int embed_dim;
     ce_vision_config vision;
     ce_text_config text;

@@ -25,3 +25,19 @@ ce_simd ce_cpu_simd(void) {
         return CE_SIMD_AVX2;
     return simd;
 }
+
+bool ce_cpu_has_vnni(void) {
+#if defined(__x86_64__)
+    return ce_cpu_simd() == CE_SIMD_AVX512 && __builtin_cpu_supports("avx512vnni");
+#else
+    return false;
+#endif
+}
+
+bool ce_cpu_has_bf16(void) {
+#if defined(__x86_64__)
+    return ce_cpu_simd() == CE_SIMD_AVX512 && __builtin_cpu_supports("avx512bf16");
+#else
+    return false;
+#endif
+}

@@ -3,6 +3,7 @@
 #define CE_CPU_H
 
 #include <limits.h> /* tells which C library this is */
+#include <stdbool.h>
 
 /* Before a function of plain loops: also compiled for AVX2; which one runs is settled when
  * the program is loaded. (Thread sanitizer has no ifuncs.) */
@@ -24,5 +25,10 @@ ce_simd ce_cpu_simd(void);
 
 /* The same, whatever the environment says. */
 ce_simd ce_cpu_widest_simd(void);
+
+/* Whether beside AVX-512 it multiplies 8-bit integers (VNNI), or bfloat16, in one step;
+ * CLIPEVAL_SIMD lowers these too. */
+bool ce_cpu_has_vnni(void);
+bool ce_cpu_has_bf16(void);
 
 #endif

@@ -2,6 +2,8 @@
 
 #include "blas.h"
 #include "cpu.h"
+#include "narrow.h"
+#include "simd_narrow.h"
 
 #include <pthread.h>
 #include <stdint.h>
@@ -72,6 +74,7 @@ static int allocate(ce_linear *l, const char *name, ce_error *err) {
 void ce_linear_free(ce_linear *l) {
     free(l->weight);
     free(l->bias);
+    ce_narrow_free(l->narrow);
     *l = (ce_linear){0};
 }
 
@@ -224,8 +227,55 @@ void ce_linear_scale_outputs(ce_linear *l, const float *factors) {
     }
 }
 
+/* Row `i` of the weights. */
+static void read_row(const void *context, float *to, size_t i) {
+    const ce_linear *l = context;
+    size_t stride;
+    const float *from = place(l, i, &stride);
+    for (size_t p = 0; p < l->in; p++)
+        to[p] = from[p * stride];
+}
+
+static void round_floats(float *x, size_t n) {
+    enum { PART = 64 };
+    uint16_t part[PART];
+    for (size_t i = 0, count; i < n; i += count) {
+        count = n - i < PART ? n - i : PART;
+        ce_narrow_kernels_get()->round_bf16(part, x + i, count);
+        for (size_t k = 0; k < count; k++) {
+            uint32_t bits = (uint32_t)part[k] << 16;
+            memcpy(x + i + k, &bits, sizeof bits);
+        }
+    }
+}
+
+int ce_linear_set_precision(ce_linear *l, ce_precision precision, ce_error *err) {
+    if (precision == CE_FP32 || !l->weight || l->in > CE_NARROW_DEPTH)
+        return CE_OK;
+    int result = ce_narrow_new(&l->narrow, precision, l->out, l->in, read_row, l, err);
+    if (l->narrow) {
+        free(l->weight);
+        l->weight = NULL;
+    } else if (result == CE_OK && precision == CE_BFLOAT16) {
+        round_floats(l->weight, (openblas() ? l->out : padded_out(l)) * l->in);
+        l->rounds = true;
+    }
+    return result;
+}
+
 size_t ce_linear_workspace(void) {
-    return openblas() ? GATHERED_FLOATS : BLOCK_FLOATS;
+    size_t floats = openblas() ? 2 * GATHERED_FLOATS : 2 * BLOCK_FLOATS;
+    return floats > CE_NARROW_WORKSPACE ? floats : CE_NARROW_WORKSPACE;
+}
+
+const char *ce_engine_describe(ce_precision precision) {
+    return precision == CE_FP32 ? ce_engine_description()
+                                : ce_narrow_description(precision);
+}
+
+bool ce_engine_is_fast(ce_precision precision) {
+    return precision == CE_FP32 ||
+           strncmp(ce_narrow_description(precision), "oneDNN", 6) == 0;
 }
 
 static void forward_openblas(const ce_linear *l, float *y, const float *x, size_t rows,
@@ -340,8 +390,8 @@ static void multiply(slice *s) {
     }
 }
 
-void ce_linear_forward_rows(const ce_linear *l, float *y, const ce_rows *x, size_t rows,
-                            ce_activation activation, bool accumulate, float *workspace) {
+static void forward_floats(const ce_linear *l, float *y, const ce_rows *x, size_t rows,
+                           ce_activation activation, bool accumulate, float *workspace) {
     if (openblas()) {
         forward_openblas_rows(l, y, x, rows, activation, accumulate, workspace);
         return;
@@ -388,9 +438,34 @@ static size_t find_in_matrix(const void *context, const float **rows, size_t fir
     return m->width - column;
 }
 
+/* bfloat16 without instructions for it: rounded rows, some at a time. */
+static void forward_rounded(const ce_linear *l, float *y, const ce_rows *x, size_t rows,
+                            ce_activation activation, bool accumulate, float *workspace) {
+    size_t room = openblas() ? GATHERED_FLOATS : BLOCK_FLOATS, block = room / l->in;
+    for (size_t i = 0; i < rows; i += block) {
+        size_t m = rows - i < block ? rows - i : block;
+        gather(workspace, x, i, m, l->in);
+        round_floats(workspace, m * l->in);
+        matrix rounded = {workspace, l->in};
+        ce_rows as_rows = {find_in_matrix, &rounded};
+        forward_floats(l, y + i * l->out, &as_rows, m, activation, accumulate,
+                       workspace + room);
+    }
+}
+
+void ce_linear_forward_rows(const ce_linear *l, float *y, const ce_rows *x, size_t rows,
+                            ce_activation activation, bool accumulate, float *workspace) {
+    if (l->narrow)
+        ce_narrow_forward(l->narrow, y, x, rows, l->bias, activation, accumulate, team,
+                          workspace);
+    else
+        (l->rounds ? forward_rounded : forward_floats)(l, y, x, rows, activation,
+                                                       accumulate, workspace);
+}
+
 void ce_linear_forward(const ce_linear *l, float *y, const float *x, size_t rows,
                        ce_activation activation, bool accumulate, float *workspace) {
-    if (openblas()) {
+    if (openblas() && !l->narrow && !l->rounds) {
         forward_openblas(l, y, x, rows, activation, accumulate);
         return;
     }

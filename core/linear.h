@@ -1,11 +1,13 @@
 /* Fully connected layers: y = x W^T + bias, with W prepared once. The engines live behind
  * this interface: our own float32 kernels (core/simd.c) wherever the CPU has AVX2 or more,
  * OpenBLAS on the others. CLIPEVAL_ENGINE=openblas|clipeval in the environment insists.
+ * int8 and bfloat16 are core/narrow's.
  *
  *     ce_linear l;
  *     ce_linear_init(&l, out, in);
  *     ce_linear_set(&l, 0, weights, "fc.weight", out, CE_ROWS_OUT, &err);
  *     ce_linear_set_bias(&l, 0, weights, "fc.bias", out, &err);
+ *     ce_linear_set_precision(&l, CE_INT8, &err);
  *     ce_linear_forward(&l, y, x, rows, CE_GELU, false, workspace);
  *     ce_linear_free(&l);
  */
@@ -14,6 +16,7 @@
 
 #include "error.h"
 #include "kernels.h"
+#include "precision.h"
 #include "team.h"
 #include "weights.h"
 
@@ -21,6 +24,8 @@ typedef struct ce_linear {
     size_t out, in;
     float *weight; /* panels [out / nr][in][nr] (zeros behind out); OpenBLAS: [out, in] */
     float *bias;   /* [out rounded up to a panel], or NULL */
+    struct ce_narrow *narrow; /* int8, bf16: the weights, in place of `weight` */
+    bool rounds;              /* bf16 of a CPU that has none: float32, with x rounded */
 } ce_linear;
 
 /* How a stored matrix lies: [out, in] as torch's nn.Linear, or [in, out] as CLIP's
@@ -51,6 +56,11 @@ int ce_linear_set_bias_values(ce_linear *l, size_t first, const float *bias, siz
  * folded into it. */
 void ce_linear_scale_outputs(ce_linear *l, const float *factors);
 
+/* From now on the layer computes in another precision (see precision.h): the last step of
+ * filling it. The float32 weights are gone then; without weights (shapes only) it does
+ * nothing. CE_ENOMEM. */
+int ce_linear_set_precision(ce_linear *l, ce_precision precision, ce_error *err);
+
 /* Room that ce_linear_forward needs, in floats, whatever the layer. */
 size_t ce_linear_workspace(void);
 
@@ -76,7 +86,14 @@ void ce_linear_forward_rows(const ce_linear *l, float *y, const ce_rows *x, size
  * that. The bits of the result stay what they were. */
 void ce_linear_use_team(ce_team *team);
 
-/* "clipeval AVX-512" or "OpenBLAS". */
+/* "clipeval AVX-512" or "OpenBLAS": what computes in float32. */
 const char *ce_engine_description(void);
+
+/* What computes in a given precision: "oneDNN 2.6.3 avx512_core_vnni". Loads it. */
+const char *ce_engine_describe(ce_precision precision);
+
+/* Whether this CPU multiplies such numbers faster than float32; if not, the precision runs
+ * all the same, slower. */
+bool ce_engine_is_fast(ce_precision precision);
 
 #endif

@@ -222,6 +222,8 @@ static void fill_info(ce_model *m) {
     m->info.vision_activation = ce_activation_name(
         c->vision.kind == CE_VISION_RESNET ? CE_RELU : c->vision.activation);
     m->info.dtype = bulk_dtype(m->weights);
+    m->info.precision = ce_precision_name(c->precision);
+    m->info.engine = ce_engine_describe(c->precision);
     m->info.tokenizer = ce_tokenizer_source(m->tokenizer);
     m->info.tokenizer_kind = ce_tokenizer_describe(m->tokenizer);
     m->info.embed_dim = c->embed_dim;
@@ -278,6 +280,7 @@ static int open_model(ce_model *m, const ce_model_options *options, ce_error *er
         result = ce_weights_open(&m->weights, m->files.weights, err);
     if (result == CE_OK)
         result = ce_config_read(&m->config, &m->files, m->weights, &m->notes, err);
+    m->config.precision = options->precision;
     if (result == CE_OK && options->activation)
         result = state_activation(m, options->activation, err);
     if (result == CE_OK)

@@ -16,6 +16,7 @@
 #include "cache.h"
 #include "error.h"
 #include "notes.h"
+#include "precision.h"
 #include "preprocess.h"
 #include "tokenizer.h"
 
@@ -42,6 +43,8 @@ typedef struct ce_model_info {
     const char *dtype;       /* of the bulk of the stored weights: "F32", "F16", "BF16" */
     const char *end_of_text; /* the pooling rule: "first id 49407", "largest id", ... */
     const char *vision_pool; /* "class token", "average", "attention" */
+    const char *precision;   /* "fp32", "int8", "bf16" */
+    const char *engine;      /* what computes it: "clipeval AVX-512", "oneDNN 2.6.3 ..." */
     const char *tokenizer;   /* ce_tokenizer_source */
     const char *tokenizer_kind; /* ce_tokenizer_describe */
     int embed_dim;
@@ -58,6 +61,7 @@ typedef struct ce_model_options {
     const char *arch;       /* see ce_checkpoint_find; NULL: the checkpoint says it */
     const char *activation; /* "quick_gelu", "gelu", "gelu_tanh": for a checkpoint that does
                                not state it; else CE_EINVAL where it says another. NULL */
+    ce_precision precision; /* of the towers' layers */
     bool diagnose;          /* open where only notes of CE_FAULT stand against it */
 } ce_model_options;
 

@@ -2,44 +2,24 @@
  * for each instruction set, with CE_KERNELS naming the table it defines and
  * -ffp-contract=fast (a multiplication and the addition that follows it become one FMA). */
 #include "kernels.h"
+#include "simd.h"
 
 #include <math.h>
 #include <string.h>
 
 #if defined(__AVX512F__)
-enum { LANES = 16, MR = 12, NV = 2 };
+enum { MR = 12, NV = 2 };
 #define KERNELS_NAME "AVX-512"
 #elif defined(__AVX2__)
-enum { LANES = 8, MR = 6, NV = 2 };
+enum { MR = 6, NV = 2 };
 #define KERNELS_NAME "AVX2"
 #else
-enum { LANES = 4, MR = 4, NV = 2 };
+enum { MR = 4, NV = 2 };
 #define KERNELS_NAME "baseline"
 #endif
 enum { NR = NV * LANES };
 
 extern const ce_kernels CE_KERNELS;
-
-typedef float vf __attribute__((vector_size(LANES * 4)));
-typedef int32_t vi __attribute__((vector_size(LANES * 4)));
-
-static inline vf load(const float *p) {
-    vf v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-
-static inline void store(float *p, vf v) {
-    memcpy(p, &v, sizeof v);
-}
-
-static inline vf splat(float x) {
-    return x - (vf){0};
-}
-
-static inline vf select_vf(vi mask, vf yes, vf no) {
-    return (vf)((mask & (vi)yes) | (~mask & (vi)no));
-}
 
 /* The lanes are added in a fixed tree. */
 static inline float sum_lanes(vf v) {

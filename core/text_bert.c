@@ -103,6 +103,7 @@ int ce_text_bert_open(ce_text_tower **out, const ce_config *config, ce_weights *
                                       .layers = (size_t)c->layers,
                                       .activation = c->activation,
                                       .post_norm = true,
+                                      .precision = config->precision,
                                       .eps = (float)c->eps};
     b->base.encode = bert_encode;
     b->base.free = bert_free;

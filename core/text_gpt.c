@@ -157,6 +157,7 @@ int ce_text_gpt_open(ce_text_tower **out, const ce_config *config, ce_weights *w
                                       .activation = c->activation,
                                       .causal = !c->not_causal,
                                       .layer_scale = c->layer_scale,
+                                      .precision = config->precision,
                                       .eps = (float)c->eps};
     g->base.encode = gpt_encode;
     g->base.free = gpt_free;

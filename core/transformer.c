@@ -142,6 +142,9 @@ static int load_block(ce_block *b, const ce_transformer *t, ce_weights *w,
         result = load_scale(&b->out, w, block, names->scale_1, err);
     if (result == CE_OK && t->layer_scale)
         result = load_scale(&b->proj, w, block, names->scale_2, err);
+    ce_linear *const layers[] = {&b->qkv, &b->out, &b->fc, &b->proj};
+    for (size_t i = 0; i < 4 && result == CE_OK; i++)
+        result = ce_linear_set_precision(layers[i], t->precision, err);
     return result;
 }
 

@@ -43,6 +43,7 @@ typedef struct ce_transformer {
     ce_activation activation;
     bool causal;
     bool post_norm;
+    ce_precision precision; /* of the four layers of a block */
     bool layer_scale; /* out and proj each have a factor a channel, folded into them */
     float eps;        /* of the layer norms */
     ce_block *blocks;

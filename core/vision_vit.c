@@ -280,6 +280,7 @@ int ce_vision_vit_open(ce_vision **out, const ce_config *config, ce_weights *w,
                                       .layers = (size_t)c->layers,
                                       .activation = c->activation,
                                       .layer_scale = c->layer_scale,
+                                      .precision = config->precision,
                                       .eps = (float)c->eps};
     v->head = (ce_attention_pool){.width = v->transformer.width,
                                   .heads = v->transformer.heads,

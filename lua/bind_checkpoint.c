@@ -49,6 +49,8 @@ static void set_names(lua_State *L, const ce_model_info *info) {
     ce_lua_set_string(L, "dtype", info->dtype);
     ce_lua_set_string(L, "end_of_text", info->end_of_text);
     ce_lua_set_string(L, "vision_pool", info->vision_pool);
+    ce_lua_set_string(L, "precision", info->precision);
+    ce_lua_set_string(L, "engine", info->engine);
     ce_lua_set_string(L, "tokenizer", info->tokenizer);
     ce_lua_set_string(L, "tokenizer_kind", info->tokenizer_kind);
 }

@@ -32,7 +32,17 @@ static const char *text_option(lua_State *L, const char *key) {
     return lua_tostring(L, -1);
 }
 
-/* core.model(path[, {name =, arch =, activation =, diagnose =}]) -> model | nil, message */
+/* The option "precision" of the table at 2; nil is float32. */
+static ce_precision precision_option(lua_State *L) {
+    ce_precision precision = CE_FP32;
+    const char *name = text_option(L, "precision");
+    if (name && !ce_precision_parse(&precision, name))
+        luaL_error(L, "no precision '%s' (there are fp32, int8 and bf16)", name);
+    return precision;
+}
+
+/* core.model(path[, {name =, arch =, activation =, precision =, diagnose =}]) -> model | nil,
+ * message */
 static int model_open(lua_State *L) {
     ce_error err;
     ce_model_options options = {0};
@@ -44,6 +54,7 @@ static int model_open(lua_State *L) {
         options.name = text_option(L, "name");
         options.arch = text_option(L, "arch");
         options.activation = text_option(L, "activation");
+        options.precision = precision_option(L);
     }
     box *b = lua_newuserdatauv(L, sizeof *b, 1);
     b->model = NULL;
