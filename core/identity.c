@@ -41,9 +41,11 @@ static void put_text(FILE *f, const ce_text_config *t) {
             t->no_projection);
 }
 
-static void put_machine(FILE *f) {
+/* The layers that stay float32 in every precision have an engine of their own. */
+static void put_machine(FILE *f, ce_precision precision) {
     const char *engine = ce_engine_description();
-    fprintf(f, "precision fp32\nengine %s, kernels %s\n", engine, ce_kernels_get()->name);
+    fprintf(f, "precision %s, %s\nengine %s, kernels %s\n", ce_precision_name(precision),
+            ce_engine_describe(precision), engine, ce_kernels_get()->name);
     if (strstr(engine, "OpenBLAS"))
         fprintf(f, "blas %s\n", ce_blas_description());
     fprintf(f, "build clipeval %s, arithmetic %d, compiler %s, C library %s\n", CE_VERSION,
@@ -61,7 +63,7 @@ int ce_identity(char **out, const ce_model *model, ce_tower tower, const char *s
     fprintf(f, "%s\nweights %s\nfamily %d, %d numbers\n",
             tower == CE_IMAGE_TOWER ? "pictures" : "texts", sha256, c->family,
             c->embed_dim);
-    put_machine(f);
+    put_machine(f, c->precision);
     if (tower == CE_IMAGE_TOWER) {
         put_vision(f, &c->vision);
         put_recipe(f, &c->preprocess);

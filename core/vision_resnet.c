@@ -343,6 +343,16 @@ static int load_bottleneck(bottleneck *b, ce_weights *w, const char *block, size
     return result;
 }
 
+/* The stem stays float32: it sees the pixels, and has next to no weights. */
+static int narrow_bottleneck(bottleneck *b, ce_precision precision, ce_error *err) {
+    ce_linear *const layers[] = {&b->conv1.linear, &b->conv2.linear, &b->conv3.linear,
+                                 &b->downsample.linear};
+    int result = CE_OK;
+    for (size_t i = 0; i < 4 && result == CE_OK; i++)
+        result = ce_linear_set_precision(layers[i], precision, err);
+    return result;
+}
+
 static void need(size_t *floats, size_t n) {
     *floats = *floats > n ? *floats : n;
 }
@@ -369,7 +379,8 @@ static void plan_stem(resnet *r) {
     need(&r->zeros_count, r->stem[1].linear.out);
 }
 
-static int load_stages(resnet *r, const ce_vision_config *c, ce_weights *w, ce_error *err) {
+static int load_stages(resnet *r, const ce_config *config, ce_weights *w, ce_error *err) {
+    const ce_vision_config *c = &config->vision;
     size_t in = (size_t)c->width, index = 0, x = X;
     size_t height = (r->image_height + 1) / 4, width = (r->image_width + 1) / 4;
     int result = CE_OK;
@@ -381,6 +392,8 @@ static int load_stages(resnet *r, const ce_vision_config *c, ce_weights *w, ce_e
             snprintf(name, sizeof name, "visual.layer%zu.%zu", stage + 1, i);
             b->stride = stage > 0 && i == 0 ? 2 : 1;
             result = load_bottleneck(b, w, name, in, planes, err);
+            if (result == CE_OK)
+                result = narrow_bottleneck(b, config->precision, err);
             size_t area = height * width;
             height /= b->stride;
             width /= b->stride;
@@ -416,7 +429,7 @@ static int load(resnet *r, const ce_config *config, ce_weights *w, ce_error *err
     if (result == CE_OK && !r->blocks)
         result = ce_fail(err, CE_ENOMEM, "out of memory");
     if (result == CE_OK)
-        result = load_stages(r, c, w, err);
+        result = load_stages(r, config, w, err);
     if (result == CE_OK && r->pool.tokens < 2)
         result =
             ce_fail(err, CE_EFORMAT, "%s: pictures of %zu x %zu are too small for a ResNet",

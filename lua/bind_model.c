@@ -1,5 +1,6 @@
 /* clip.model: a checkpoint (core/model.h), and encoding on every core (core/pipeline.h). */
 #include "bind.h"
+#include "linear.h"
 #include "pipeline.h"
 
 #include <limits.h>
@@ -41,8 +42,8 @@ static ce_precision precision_option(lua_State *L) {
     return precision;
 }
 
-/* core.model(path[, {name =, arch =, activation =, precision =, diagnose =}]) -> model | nil,
- * message */
+/* core.model(path[, {name =, arch =, activation =, precision =, diagnose =}]) -> model |
+ * nil, message */
 static int model_open(lua_State *L) {
     ce_error err;
     ce_model_options options = {0};
@@ -431,10 +432,21 @@ static const luaL_Reg META[] = {
 
 static const luaL_Reg NONE[] = {{NULL, NULL}};
 
+/* core.is_fast(precision): whether this CPU has instructions for it */
+static int is_fast(lua_State *L) {
+    ce_precision precision;
+    if (!ce_precision_parse(&precision, luaL_checkstring(L, 1)))
+        return luaL_argerror(L, 1, "there are fp32, int8 and bf16");
+    lua_pushboolean(L, ce_engine_is_fast(precision));
+    return 1;
+}
+
 int luaopen_clipeval_model(lua_State *L) {
     ce_lua_type(L, TYPE, METHODS, META, model_close);
     ce_lua_type(L, BATCH, NONE, NONE, batch_close);
     lua_pushcfunction(L, model_open);
     lua_setfield(L, -2, "model");
+    lua_pushcfunction(L, is_fast);
+    lua_setfield(L, -2, "is_fast");
     return 0;
 }

@@ -149,7 +149,8 @@ static const option OPTIONS[] = {
      0, 0},
     {"threads", 0, RUN | ENCODE | DOCTOR, INTEGER, "threads", "T",
      "workers (default: all cores)", 1, 1024},
-    {"precision", 0, RUN | ENCODE, TEXT, "precision", "P", "fp32 (default)", 0, 0},
+    {"precision", 0, RUN | ENCODE, TEXT, "precision", "P",
+     "fp32 (default), int8, bf16, or auto: the fastest that agrees with fp32", 0, 0},
     {"quiet", 0, RUN | ENCODE, FLAG, "quiet", NULL, "no progress on stderr", 0, 0},
     {NULL, 'o', RUN, PAIR, NULL, "KEY=VALUE", "what the script reads as arg.KEY", 0, 0},
     {"help", 'h', EVERY, FLAG, NULL, NULL, "this text", 0, 0},
@@ -293,8 +294,10 @@ static int add(parser *p, const option *o, const char *name, char *value) {
         return add_pair(p, value);
     if (o->kind == INTEGER)
         return add_integer(p, o, name, value);
-    if (!strcmp(o->key, "precision") && strcmp(value, "fp32") != 0)
-        return wrong(p, "--precision", "can only be fp32 in this version");
+    if (!strcmp(o->key, "precision") && strcmp(value, "fp32") != 0 &&
+        strcmp(value, "int8") != 0 && strcmp(value, "bf16") != 0 &&
+        strcmp(value, "auto") != 0)
+        return wrong(p, "--precision", "must be fp32, int8, bf16 or auto");
     if (!strcmp(o->key, "alpha") && strcmp(value, "drop") != 0 &&
         strcmp(value, "white") != 0)
         return wrong(p, "--alpha", "must be drop or white");

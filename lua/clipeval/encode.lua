@@ -94,7 +94,8 @@ return function(options)
   end
   local images = options.images and read_list(options.images)
   local texts = options.texts and read_list(options.texts)
-  local model = models.open(options.model, { arch = options.arch, activation = options.activation })
+  local model = models.open(options.model, {
+    arch = options.arch, activation = options.activation, precision = options.precision })
   local plans, tensors = {}, {}
   if images then plans[1] = plan("pictures", options.images, images, model, options, tensors) end
   if texts then plans[#plans + 1] = plan("texts", options.texts, texts, model, options, tensors) end

@@ -3,6 +3,7 @@
 local core = require "clipeval.core"
 local dataset = require "clipeval.dataset"
 local fingerprint = require "clipeval.fingerprint"
+local models = require "clipeval.models"
 local session = require "clipeval.session"
 local store = require "clipeval.store"
 local util = require "clipeval.util"
@@ -76,7 +77,8 @@ function evaluation.begin(task, spec)
   self.n = #self.items
   self.about = {
     model = util.copy(self.model.info, { sha256 = self.model:sha256(store.open()),
-                                         notes = self.model.notes }),
+                                         notes = self.model.notes,
+                                         precision_reason = models.reason(self.model) }),
     dataset = { name = data.name, version = data.version, split = data.split,
                 root = data.root or "", alpha = data.alpha, items = #data.items,
                 items_sha256 = fingerprint(data), classes = data.classes, layout = data.layout,

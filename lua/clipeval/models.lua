@@ -2,12 +2,15 @@
 -- id that lies in the local cache; a path that exists goes first.
 local core = require "clipeval.core"
 local hub = require "clipeval.hub"
+local precisions = require "clipeval.precision"
 local session = require "clipeval.session"
 local util = require "clipeval.util"
 
 local models = {}
 
-local OPTIONS = util.set { "arch", "activation" }
+local OPTIONS = util.set { "arch", "activation", "precision" }
+local ABOUT_ONE = { "arch", "activation" } -- on the command line, of the model of --model
+local PRECISIONS = util.set { "auto", table.unpack(precisions.names) }
 local DEFAULT = "pocket"
 
 local function embedded_path(name)
@@ -72,7 +75,7 @@ end
 function models.open_at(place, options, diagnose)
   local model, fault = core.model(place.path, {
     name = place.name, arch = options.arch, activation = options.activation,
-    diagnose = diagnose })
+    precision = options.precision, diagnose = diagnose })
   if model then return model end
   return nil, place.found and hub.explain(place.found, fault) or fault
 end
@@ -89,10 +92,12 @@ local function warn(model)
   end
 end
 
--- `--arch` and `--activation` are about the model that `--model` names, and no other.
+-- `--arch` and `--activation` are about the model that `--model` names, and no other;
+-- `--precision` is about every model whose script says nothing else.
 local function choose(name, options)
   local settings, chosen = session.settings, {}
-  for key in pairs(OPTIONS) do
+  chosen.precision = options.precision or settings.precision or "fp32"
+  for _, key in ipairs(ABOUT_ONE) do
     chosen[key] = options[key]
     if not chosen[key] and settings[key] and name ~= nil and name == settings.model then
       session.taken[key] = true
@@ -110,6 +115,32 @@ local function name_with(place, options)
   end
 end
 
+local reasons = setmetatable({}, { __mode = "k" })
+
+-- Why a model computes in the precision that it does; nil: it was told to.
+function models.reason(model)
+  return reasons[model]
+end
+
+-- `--precision auto`: opens the place in each precision that may be faster, and says what it
+-- took.
+local function open_fastest(place, options)
+  local model, why = precisions.auto(function(precision)
+    return models.open_at(place, util.copy(options, { precision = precision }))
+  end)
+  if not model then return nil, why end
+  util.warn("precision auto: %s: %s", model.name, why)
+  reasons[model] = why
+  return model
+end
+
+local function check_precision(precision)
+  if not PRECISIONS[precision] then
+    util.fail("model: no precision %s (there are fp32, int8, bf16 and auto)",
+              util.show(precision))
+  end
+end
+
 function models.open(name, options)
   util.path(name, "model: a path or a name")
   options = options or {}
@@ -119,9 +150,11 @@ function models.open(name, options)
   local place, fault = models.resolve(name)
   if not place then util.fail("%s", fault) end
   options = choose(name, options)
+  check_precision(options.precision)
   name_with(place, options)
   local model
-  model, fault = models.open_at(place, options)
+  local open = options.precision == "auto" and open_fastest or models.open_at
+  model, fault = open(place, options)
   if not model then util.fail("%s", fault) end
   warn(model)
   return model

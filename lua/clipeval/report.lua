@@ -7,8 +7,6 @@ local util = require "clipeval.util"
 
 local report = {}
 
-local PRECISION = "fp32"
-
 -- ---- where ----
 
 -- nil and a message where a run directory cannot be made at `path`.
@@ -101,7 +99,7 @@ local function write_report(directory, results)
     for _, r in ipairs(results) do
       local model, data, prompts = r.about.model, r.about.dataset, r.about.prompts or {}
       local function line(metric, value, low, high, n)
-        row(model.name, model.sha256, PRECISION, data.name, dataset_version(data), data.split,
+        row(model.name, model.sha256, model.precision, data.name, dataset_version(data), data.split,
             r.task, prompts.name, prompts.sha256, metric, value, low, high, n)
       end
       for _, m in ipairs(r.metrics or {}) do
@@ -124,7 +122,7 @@ local function describe(r)
   return {
     task = r.task,
     finished = r.metrics ~= nil,
-    model = util.copy(r.about.model, { precision = PRECISION }),
+    model = r.about.model,
     dataset = r.about.dataset, prompts = r.about.prompts,
     train = r.about.train, validation = r.about.validation, probe = r.about.probe,
     limit = r.limit, seed = r.seed, n = r.n, metrics = metrics, cache = r.cache,

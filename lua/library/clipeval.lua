@@ -29,7 +29,7 @@
 ---@field limit integer? `--limit`, at least 1
 ---@field seed integer `--seed`, 0 unless given
 ---@field threads integer? `--threads`, at least 1
----@field precision string? `--precision`
+---@field precision "fp32"|"int8"|"bf16"|"auto"|nil `--precision`: of every model whose options do not say it
 ---@field quiet boolean? `--quiet`
 ---@field [string] any
 arg = {}
@@ -72,6 +72,8 @@ local Model = {}
 ---@field dtype "F32"|"F16"|"BF16"|"F64" of most of the weights, as stored
 ---@field end_of_text string which position's state becomes the text's embedding
 ---@field vision_pool "class token"|"average"|"attention" what becomes the picture's
+---@field precision "fp32"|"int8"|"bf16" of the towers' layers
+---@field engine string what computes them, such as "oneDNN 2.6.3 avx512_core_vnni"
 ---@field tokenizer string where the tokenizer came from
 ---@field tokenizer_kind string what it does, in words
 ---@field embed_dim integer
@@ -106,6 +108,7 @@ local Model = {}
 ---@class clip.ModelOptions
 ---@field arch? string what the model is, where its files do not say: one of open_clip's architectures ("ViT-B-32"), "openai", or the path of a configuration (*.json)
 ---@field activation? "quick_gelu"|"gelu"|"gelu_tanh" where the checkpoint does not state it; raises where it states another
+---@field precision? "fp32"|"int8"|"bf16"|"auto" of the towers' layers; `--precision`, or fp32. "auto" measures for a moment, and takes the fastest whose cosine with fp32 is at least 0.999 for all but 1 % of some built-in pictures and texts
 
 ---Opens a model. The name is, in this order: a path (a checkpoint's directory, or its weights
 ---file), an embedded model, or a Hugging Face id that lies in the local cache ("org/name",

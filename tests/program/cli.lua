@@ -36,8 +36,8 @@ check({ "run", "--limit", "0", "x.lua" }, 2, nil, "from 1", "a limit of 0")
 check({ "run", "--threads", "-1", "x.lua" }, 2, nil, "from 1", "negative threads")
 check({ "run", "--seed", "99999999999999999999", "x.lua" }, 2, nil, "--seed",
       "a seed that overflows")
-check({ "run", "--precision", "int8", "x.lua" }, 2, nil, "only be fp32",
-      "a precision of later versions")
+check({ "run", "--precision", "int4", "x.lua" }, 2, nil, "fp32, int8, bf16 or auto",
+      "a precision that there is not")
 check({ "run", "--quiet=1", "x.lua" }, 2, nil, "takes no value", "a flag with a value")
 check({ "run", "-o", "novalue", "x.lua" }, 2, nil, "KEY=VALUE", "-o without =")
 check({ "run", "-o", "model=x", "x.lua" }, 2, nil, "--model", "-o for what is an option")
