@@ -27,27 +27,75 @@ static inline vi splat_vi(int32_t x) {
     return x - (vi){0};
 }
 
-/* The least and the largest of x and 0; NaN where any of x is NaN or infinite. */
-static void find_range(const float *x, size_t n, float *least, float *most) {
-    vf low = splat(0), high = splat(0), poison = splat(0);
-    size_t whole = n - n % LANES;
-    for (size_t i = 0; i < whole; i += LANES) {
-        vf v = load(x + i);
-        low = select_vf(v < low, v, low);
-        high = select_vf(v > high, v, high);
-        poison += v * splat(0);
-    }
+/* One instruction each, which neither compiler finds behind a comparison. */
+static inline vf min_vf(vf a, vf b) {
+#if defined(__AVX512F__)
+    return (vf)_mm512_min_ps((__m512)a, (__m512)b);
+#elif defined(__AVX2__)
+    return (vf)_mm256_min_ps((__m256)a, (__m256)b);
+#else
+    return select_vf(a < b, a, b);
+#endif
+}
+
+static inline vf max_vf(vf a, vf b) {
+#if defined(__AVX512F__)
+    return (vf)_mm512_max_ps((__m512)a, (__m512)b);
+#elif defined(__AVX2__)
+    return (vf)_mm256_max_ps((__m256)a, (__m256)b);
+#else
+    return select_vf(a > b, a, b);
+#endif
+}
+
+typedef struct range {
+    vf least, most, poison; /* 0, or NaN where any was NaN or infinite */
+} range;
+
+static inline void widen_range(range *r, vf v) {
+    r->least = min_vf(v, r->least);
+    r->most = max_vf(v, r->most);
+    r->poison += v * splat(0);
+}
+
+/* Over the lanes. */
+static inline void fold_range(const range *r, float *least, float *most, float *spoilt) {
+#if defined(__AVX512F__)
+    *least = _mm512_reduce_min_ps((__m512)r->least);
+    *most = _mm512_reduce_max_ps((__m512)r->most);
+    *spoilt = _mm512_reduce_add_ps((__m512)r->poison);
+#else
     float lows[LANES], highs[LANES], poisons[LANES];
-    store(lows, low);
-    store(highs, high);
-    store(poisons, poison);
-    *least = *most = 0;
-    float spoilt = 0;
+    store(lows, r->least);
+    store(highs, r->most);
+    store(poisons, r->poison);
+    *least = *most = *spoilt = 0;
     for (size_t i = 0; i < LANES; i++) {
         *least = lows[i] < *least ? lows[i] : *least;
         *most = highs[i] > *most ? highs[i] : *most;
-        spoilt += poisons[i];
+        *spoilt += poisons[i];
     }
+#endif
+}
+
+/* The least and the largest of x and 0; NaN where any of x is NaN or infinite. */
+static void find_range(const float *x, size_t n, float *least, float *most) {
+    enum { CHAINS = 4 }; /* each waits for its last step: four run beside each other */
+    range r[CHAINS] = {{.least = splat(0)}};
+    size_t fours = n - n % (CHAINS * LANES), whole = n - n % LANES;
+    for (size_t i = 0; i < fours; i += CHAINS * LANES)
+#pragma GCC unroll 4
+        for (size_t c = 0; c < CHAINS; c++)
+            widen_range(&r[c], load(x + i + c * LANES));
+    for (size_t i = fours; i < whole; i += LANES)
+        widen_range(&r[0], load(x + i));
+    for (size_t c = 1; c < CHAINS; c++) {
+        r[0].least = min_vf(r[0].least, r[c].least);
+        r[0].most = max_vf(r[0].most, r[c].most);
+        r[0].poison += r[c].poison;
+    }
+    float spoilt;
+    fold_range(&r[0], least, most, &spoilt);
     for (size_t i = whole; i < n; i++) {
         *least = x[i] < *least ? x[i] : *least;
         *most = x[i] > *most ? x[i] : *most;
@@ -59,6 +107,16 @@ static void find_range(const float *x, size_t n, float *least, float *most) {
 /* 1.5 * 2^23: adding it rounds to an integer, which the low bits then hold. */
 static const float round_bias = 12582912.0f;
 
+/* The low bytes of numbers below 256. */
+static inline void store_bytes(uint8_t *q, vi v) {
+#if defined(__AVX512F__)
+    _mm_storeu_si128((__m128i *)(void *)q, _mm512_cvtepi32_epi8((__m512i)v));
+#else
+    bytes b = __builtin_convertvector((vu)v, bytes);
+    memcpy(q, &b, sizeof b);
+#endif
+}
+
 static inline int32_t clamp(int32_t x) {
     return x < 0 ? 0 : x > 255 ? 255 : x;
 }
@@ -66,11 +124,11 @@ static inline int32_t clamp(int32_t x) {
 static void quantise(uint8_t *q, const float *x, size_t n, float *scale, int32_t *zero) {
     float least, most;
     find_range(x, n, &least, &most);
-    float range = most - least, inverse = 255 / range;
-    *scale = range / 255;
+    float span = most - least, inverse = 255 / span;
+    *scale = span / 255;
     *zero = 0;
-    if (!(range >= 1e-30f) || !isfinite(range)) { /* zeros, or not to be told */
-        *scale = range < 1e-30f ? 0 : NAN;
+    if (!(span >= 1e-30f) || !isfinite(span)) { /* zeros, or not to be told */
+        *scale = span < 1e-30f ? 0 : NAN;
         memset(q, 0, n);
         return;
     }
@@ -82,12 +140,8 @@ static void quantise(uint8_t *q, const float *x, size_t n, float *scale, int32_t
     float shift = round_bias + (float)*zero;
     size_t whole = n - n % LANES;
     for (size_t i = 0; i < whole; i += LANES) {
-        vi v = (vi)(load(x + i) * splat(inverse) + splat(shift)) - splat_vi(first);
-        vi over = v > splat_vi(255);
-        v = (over & splat_vi(255)) | (~over & v);
-        v &= v > splat_vi(0);
-        bytes b = __builtin_convertvector((vu)v, bytes);
-        memcpy(q + i, &b, sizeof b);
+        vf at = load(x + i) * splat(inverse) + splat(shift); /* never below the bias */
+        store_bytes(q + i, (vi)min_vf(at, splat(round_bias + 255)) - splat_vi(first));
     }
     for (size_t i = whole; i < n; i++) {
         float v = x[i] * inverse + shift;

@@ -68,8 +68,8 @@ function drift.texts(n)
   return list
 end
 
--- {n =, mean =, p1 =, p5 =, median =, min =} of the cosines between rows i of two matrices; the p-th
--- percentile is the smallest cosine that at least p in a hundred do not exceed.
+-- {n =, mean =, p1 =, p5 =, median =, min =} of the cosines between rows i of two matrices;
+-- at least p in a hundred do not exceed the p-th percentile.
 function drift.cosines(a, b)
   a, b = a:normalize(), b:normalize()
   local list, sum = {}, 0
@@ -85,18 +85,20 @@ function drift.cosines(a, b)
            median = percentile(50), min = list[1] }
 end
 
--- What a model makes of them: {images =, texts =, seconds =}, of processor time, the fastest
--- of `rounds` (nil: once).
-function drift.embed(model, pictures, texts, rounds)
-  local made = { seconds = math.huge }
-  model:encode_image({ pictures[1] }) -- loads the towers
+local LEAST = 0.1 -- seconds of measurement: a shorter one is noise
+
+-- What a model makes of them: {images =, texts =, seconds = of processor time, the least of
+-- some rounds}. The towers are loaded before the clock runs.
+function drift.embed(model, pictures, texts)
+  model:encode_image({ pictures[1] })
   model:encode_text({ texts[1] })
-  for _ = 1, rounds or 1 do
+  local made, spent = { seconds = math.huge }, 0
+  repeat
     local start = os.clock()
-    made.images = model:encode_image(pictures)
-    made.texts = model:encode_text(texts)
-    made.seconds = math.min(made.seconds, os.clock() - start)
-  end
+    made.images, made.texts = model:encode_image(pictures), model:encode_text(texts)
+    local seconds = os.clock() - start
+    made.seconds, spent = math.min(made.seconds, seconds), spent + seconds
+  until spent >= LEAST
   return made
 end
 
