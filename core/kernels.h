@@ -52,6 +52,13 @@ typedef struct ce_kernels {
     /* x[n] = softmax(scale * x[n]); n is a multiple of CE_MAX_LANES, pad with -INFINITY. */
     void (*softmax)(float *x, size_t n, float scale);
 
+    /* One query of `heads` heads of `size` columns over n rows that lie anywhere: row j is
+     * row path[j] of keys and of values (row stride ld). out [heads * size]; scores holds n
+     * floats, rounded up to CE_MAX_LANES. */
+    void (*attend)(float *out, const float *query, const float *keys, const float *values,
+                   size_t ld, const uint32_t *path, size_t n, size_t heads, size_t size,
+                   float *scores);
+
     /* In place. The GELUs are within 2e-7 * max(1, |x|) of the exact value. */
     void (*activate)(float *x, size_t n, ce_activation activation);
 

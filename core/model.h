@@ -17,6 +17,7 @@
 #include "error.h"
 #include "notes.h"
 #include "precision.h"
+#include "prefix_tree.h"
 #include "preprocess.h"
 #include "tokenizer.h"
 
@@ -101,8 +102,19 @@ void ce_scratch_free(ce_scratch *scratch);
 int ce_model_encode_images(const ce_model *model, float *out, const float *pixels, size_t n,
                            ce_scratch *scratch, ce_error *err);
 
-/* out [n, embed_dim], not normalised; ids [n, context]; an id outside the vocabulary is
- * CE_EINVAL. Same invariance. */
+/* How texts are best computed together: blocks for ce_model_encode_block, for `threads`
+ * threads that each take one at a time. ids [n, context], borrowed; an id outside the
+ * vocabulary is CE_EINVAL. The text tower need not be loaded yet. */
+int ce_model_plan_texts(const ce_model *model, ce_prefix_tree **out, const int32_t *ids,
+                        size_t n, size_t threads, ce_error *err);
+
+/* rows [distinct texts of the block, embed_dim], not normalised, in the scratch: good until
+ * its next use. prefix_tree.h says which row is whose. Same invariance. */
+int ce_model_encode_block(const ce_model *model, const float **rows,
+                          const ce_prefix_tree *plan, size_t block, ce_scratch *scratch,
+                          ce_error *err);
+
+/* Both at once: out [n, embed_dim]. */
 int ce_model_encode_tokens(const ce_model *model, float *out, const int32_t *ids, size_t n,
                            ce_scratch *scratch, ce_error *err);
 

@@ -1,68 +1,49 @@
-#include "pipeline.h"
-
-#include "identity.h"
+#include "crew.h"
 #include "linear.h"
 #include "pipeline_cache.h"
+#include "pipeline_internal.h"
 
 #include <math.h>
-#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
-/* Items that a worker claims at once: a few batches of the smallest towers, and little
+/* Pictures that a worker claims at once: a few batches of the smallest towers, and little
  * enough that no core idles long at the end. */
-enum { PICTURE_CHUNK = 8, TEXT_CHUNK = 64 };
+enum { PICTURE_CHUNK = 8 };
 
 /* One call: what is to be done, and how far it has come. */
 typedef struct job {
     ce_model *model;
-    const ce_pipeline_options *options;
     ce_lookup lookup; /* its cache is NULL where there is none */
-    size_t n, chunk;  /* items that are to be done; items that are claimed at once */
-    size_t total;     /* items; n, and those that were found */
-    size_t team; /* threads that share one worker's products: more than 1 where there are
-                   fewer chunks than cores */
+    size_t n;         /* pictures that are to be done */
+    size_t team;      /* threads that share one worker's products: more than 1 where there
+                         are fewer chunks than cores */
     float *embeds;
     ce_item_status *status;
-    const ce_picture *pictures; /* pictures */
-    float *pixels;              /* NULL, or all of them */
-    const ce_text *texts;       /* or texts */
-    int32_t *ids;
-    atomic_size_t next, done;
-    atomic_int running;
-    atomic_bool failed;
-    ce_error err;         /* the first failure */
-    pthread_mutex_t lock; /* of err and finished */
-    pthread_cond_t finished;
+    const ce_picture *pictures;
+    float *pixels; /* NULL, or all of them */
+    atomic_size_t next;
+    ce_crew crew;
 } job;
 
 /* What one worker holds. */
 typedef struct worker {
-    float *inputs; /* [chunk, 3, h, w] pixels, or [chunk, context] of int32_t */
-    float *embeds; /* [chunk, embed_dim] */
-    ce_digest *keys;
+    float *pixels; /* [PICTURE_CHUNK, 3, h, w] */
+    float *embeds; /* [PICTURE_CHUNK, embed_dim] */
+    ce_digest keys[PICTURE_CHUNK];
     ce_scratch *scratch; /* NULL until something is to be computed */
 } worker;
 
-/* The k-th item that is to be done. */
+/* The k-th picture that is to be done. */
 static size_t item_at(const job *j, size_t k) {
     return j->lookup.todo ? j->lookup.todo[k] : k;
 }
 
 static bool stop(const job *j) {
-    return atomic_load(&j->failed) ||
-           (j->options->cancel && atomic_load(j->options->cancel));
-}
-
-static void fail(job *j, const ce_error *err) {
-    pthread_mutex_lock(&j->lock);
-    if (!atomic_exchange(&j->failed, true))
-        j->err = *err;
-    pthread_mutex_unlock(&j->lock);
+    return ce_crew_stopped(&j->crew);
 }
 
 static void fill_nan(float *row, size_t n) {
@@ -70,19 +51,24 @@ static void fill_nan(float *row, size_t n) {
         row[i] = NAN;
 }
 
+int ce_item_set_problem(ce_item_status *status, float *row, size_t d, const char *message,
+                        ce_error *err) {
+    status->problem = strdup(message);
+    fill_nan(row, d);
+    return status->problem ? CE_OK : ce_fail(err, CE_ENOMEM, "out of memory");
+}
+
 /* Notes why item `i` has no embedding. */
 static int set_problem(job *j, size_t i, const char *message, ce_error *err) {
-    j->status[i].problem = strdup(message);
     size_t d = (size_t)ce_model_get_info(j->model)->embed_dim;
-    fill_nan(j->embeds + i * d, d);
-    return j->status[i].problem ? CE_OK : ce_fail(err, CE_ENOMEM, "out of memory");
+    return ce_item_set_problem(&j->status[i], j->embeds + i * d, d, message, err);
 }
 
 /* Sets `err` to a fault that knows nothing of the picture, with the file's name (and the
  * place in it) before it; pixels in memory have none. */
 static int fail_picture(const ce_picture *p, int code, const char *fault, ce_error *err) {
     char name[sizeof err->message];
-    if (!p || !p->path)
+    if (!p->path)
         return ce_fail(err, code, "%s", fault);
     if (!p->is_part)
         return ce_fail(err, code, "%s: %s", p->path, fault);
@@ -90,25 +76,30 @@ static int fail_picture(const ce_picture *p, int code, const char *fault, ce_err
     return ce_fail(err, code, "%s: %s", name, fault);
 }
 
-/* Takes over a computed row. Weights that are finite can still overflow: no number that is
- * none may pass for an answer. */
+const char ce_row_overflows[] = "the model's embedding overflows (NaN or infinity)";
+
+bool ce_row_is_finite(const float *row, size_t d) {
+    for (size_t k = 0; k < d; k++)
+        if (!isfinite(row[k]))
+            return false;
+    return true;
+}
+
+/* Takes over a computed row. */
 static int take_row(job *j, size_t i, const float *row, ce_error *err) {
     size_t d = (size_t)ce_model_get_info(j->model)->embed_dim;
-    for (size_t k = 0; k < d; k++)
-        if (!isfinite(row[k])) {
-            ce_error problem;
-            fail_picture(j->pictures ? &j->pictures[i] : NULL, CE_EFORMAT,
-                         "the model's embedding overflows (NaN or infinity)", &problem);
-            return set_problem(j, i, problem.message, err);
-        }
+    if (!ce_row_is_finite(row, d)) {
+        ce_error problem;
+        fail_picture(&j->pictures[i], CE_EFORMAT, ce_row_overflows, &problem);
+        return set_problem(j, i, problem.message, err);
+    }
     memcpy(j->embeds + i * d, row, d * sizeof *row);
     return CE_OK;
 }
 
-/* A tower is loaded when something is to be computed with it. */
+/* The tower is loaded when something is to be computed with it. */
 static int need_scratch(const job *j, worker *w, ce_error *err) {
-    ce_tower tower = j->pictures ? CE_IMAGE_TOWER : CE_TEXT_TOWER;
-    return w->scratch ? CE_OK : ce_scratch_new(&w->scratch, j->model, tower, err);
+    return w->scratch ? CE_OK : ce_scratch_new(&w->scratch, j->model, CE_IMAGE_TOWER, err);
 }
 
 /* Takes over the `good` rows that a worker computed: row g is that of item places[g], and
@@ -169,7 +160,7 @@ static int encode_picture_chunk(job *j, worker *w, size_t first, size_t count,
     size_t good = 0, places[PICTURE_CHUNK], tried = 0;
     for (; tried < count && !stop(j); tried++) {
         size_t i = item_at(j, first + tried);
-        float *to = w->inputs + good * size;
+        float *to = w->pixels + good * size;
         ce_error problem;
         int result = load_pixels(j, i, to, &w->keys[good], &j->status[i].found, &problem);
         if (result < 0 && !j->pictures[i].path) { /* the caller's own pixels */
@@ -193,7 +184,7 @@ static int encode_picture_chunk(job *j, worker *w, size_t first, size_t count,
     int result = good ? need_scratch(j, w, err) : CE_OK;
     if (result == CE_OK && good)
         result =
-            ce_model_encode_images(j->model, w->embeds, w->inputs, good, w->scratch, err);
+            ce_model_encode_images(j->model, w->embeds, w->pixels, good, w->scratch, err);
     if (result == CE_OK)
         result = take_rows(j, w, places, good, err);
     if (result == CE_OK)
@@ -201,225 +192,61 @@ static int encode_picture_chunk(job *j, worker *w, size_t first, size_t count,
     return result;
 }
 
-/* Tokens of the texts from `first` on that have some; places[g] is the item of row g. */
-static int tokenize_chunk(job *j, size_t first, size_t count, int32_t *ids, size_t *places,
-                          size_t *good, ce_error *err) {
-    const ce_model_info *info = ce_model_get_info(j->model);
-    size_t context = (size_t)info->context;
-    *good = 0;
-    for (size_t i = first; i < first + count; i++) {
-        ce_tokens tokens = {0};
-        ce_error problem;
-        int32_t *to = ids + *good * context;
-        int result =
-            ce_tokenizer_encode(ce_model_tokenizer(j->model), to, info->context, &tokens,
-                                j->texts[i].text, j->texts[i].size, &problem);
-        if (result == CE_ENOMEM) {
-            *err = problem;
-            return result;
-        }
-        if (result < 0) {
-            result = set_problem(j, i, problem.message, err);
-            if (result < 0)
-                return result;
-            if (j->ids)
-                memset(j->ids + i * context, 0, context * sizeof *to);
-            continue;
-        }
-        j->status[i].truncated = tokens.truncated;
-        if (j->ids)
-            memcpy(j->ids + i * context, to, context * sizeof *to);
-        places[(*good)++] = i;
-    }
-    return CE_OK;
-}
-
-/* Takes the texts whose rows are in the cache out of ids and places; how many are left. */
-static size_t find_texts(job *j, worker *w, size_t *places, size_t good) {
-    int context = ce_model_get_info(j->model)->context;
-    size_t n = (size_t)context, d = j->lookup.width, left = 0;
-    int32_t *ids = (int32_t *)w->inputs;
-    bool found[TEXT_CHUNK];
-    for (size_t g = 0; g < good; g++)
-        w->keys[g] = ce_text_key(ids + g * n, context);
-    ce_cache_find(j->lookup.cache, j->lookup.space, w->keys, good, w->embeds, d, found);
-    for (size_t g = 0; g < good; g++) {
-        if (found[g]) {
-            memcpy(j->embeds + places[g] * d, w->embeds + g * d, d * sizeof *w->embeds);
-            j->status[places[g]].found = true;
-            continue;
-        }
-        memmove(ids + left * n, ids + g * n, n * sizeof *ids);
-        w->keys[left] = w->keys[g];
-        places[left++] = places[g];
-    }
-    return left;
-}
-
-static int encode_text_chunk(job *j, worker *w, size_t first, size_t count, ce_error *err) {
-    size_t good, places[TEXT_CHUNK];
-    int32_t *ids = (int32_t *)w->inputs;
-    int result = tokenize_chunk(j, first, count, ids, places, &good, err);
-    if (result == CE_OK && j->lookup.cache)
-        good = find_texts(j, w, places, good);
-    if (result == CE_OK && good)
-        result = need_scratch(j, w, err);
-    if (result == CE_OK && good)
-        result = ce_model_encode_tokens(j->model, w->embeds, ids, good, w->scratch, err);
-    if (result == CE_OK)
-        result = take_rows(j, w, places, good, err);
-    if (result == CE_OK)
-        finish_chunk(j, first, count);
-    return result;
-}
-
 /* Claims chunks until none is left. */
-static void work(job *j) {
+static void work(ce_crew *crew, void *context) {
+    job *j = context;
     const ce_model_info *info = ce_model_get_info(j->model);
-    size_t item = j->pictures ? 3 * (size_t)info->image_width * (size_t)info->image_height
-                              : (size_t)info->context;
+    size_t size = 3 * (size_t)info->image_width * (size_t)info->image_height;
     ce_error err;
-    worker w = {.inputs = malloc(j->chunk * item * sizeof(float)),
-                .embeds = malloc(j->chunk * (size_t)info->embed_dim * sizeof(float)),
-                .keys = malloc(j->chunk * sizeof(ce_digest))};
-    int result =
-        w.inputs && w.embeds && w.keys ? CE_OK : ce_fail(&err, CE_ENOMEM, "out of memory");
+    worker w = {.pixels = malloc(PICTURE_CHUNK * size * sizeof(float)),
+                .embeds = malloc(PICTURE_CHUNK * (size_t)info->embed_dim * sizeof(float))};
+    int result = w.pixels && w.embeds ? CE_OK : ce_fail(&err, CE_ENOMEM, "out of memory");
     ce_team *team = NULL;
     if (result == CE_OK && j->team > 1)
         result = ce_team_new(&team, j->team, &err);
     ce_linear_use_team(team);
     while (result == CE_OK && !stop(j)) {
-        size_t first = atomic_fetch_add(&j->next, j->chunk);
+        size_t first = atomic_fetch_add(&j->next, PICTURE_CHUNK);
         if (first >= j->n)
             break;
-        size_t count = j->n - first < j->chunk ? j->n - first : j->chunk;
-        result = j->pictures ? encode_picture_chunk(j, &w, first, count, &err)
-                             : encode_text_chunk(j, &w, first, count, &err);
-        atomic_fetch_add(&j->done, count);
+        size_t count = j->n - first < PICTURE_CHUNK ? j->n - first : PICTURE_CHUNK;
+        result = encode_picture_chunk(j, &w, first, count, &err);
+        atomic_fetch_add(&crew->done, count);
     }
     if (result < 0)
-        fail(j, &err);
+        ce_crew_fail(crew, &err);
     ce_linear_use_team(NULL);
     ce_team_free(team);
     ce_scratch_free(w.scratch);
-    free(w.inputs);
+    free(w.pixels);
     free(w.embeds);
-    free(w.keys);
 }
 
-static void *run_worker(void *context) {
-    job *j = context;
-    work(j);
-    pthread_mutex_lock(&j->lock);
-    atomic_fetch_sub(&j->running, 1);
-    pthread_cond_signal(&j->finished);
-    pthread_mutex_unlock(&j->lock);
-    return NULL;
-}
-
-static void report_progress(const job *j) {
-    if (j->options->progress)
-        j->options->progress(j->options->progress_context,
-                             j->total - j->n + atomic_load(&j->done), j->total);
-}
-
-/* The calling thread reports while the workers work. */
-static void wait_for_workers(job *j) {
-    pthread_mutex_lock(&j->lock);
-    while (atomic_load(&j->running) > 0) {
-        struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_nsec += 100 * 1000 * 1000;
-        until.tv_sec += until.tv_nsec / 1000000000;
-        until.tv_nsec %= 1000000000;
-        pthread_cond_timedwait(&j->finished, &j->lock, &until);
-        pthread_mutex_unlock(&j->lock);
-        report_progress(j);
-        if (j->lookup.cache)
-            ce_cache_tick(j->lookup.cache);
-        pthread_mutex_lock(&j->lock);
-    }
-    pthread_mutex_unlock(&j->lock);
-}
-
+/* All that the lookup left. */
 static int run(job *j, ce_error *err) {
-    if (j->n == 0) { /* all was found */
-        report_progress(j);
-        return CE_OK;
-    }
-    size_t chunks = (j->n + j->chunk - 1) / j->chunk;
-    int threads = j->options->threads > 0 ? j->options->threads : ce_default_threads();
-    j->team = chunks < (size_t)threads ? (size_t)threads / chunks : 1;
-    if ((size_t)threads > chunks)
-        threads = (int)chunks;
-    pthread_mutex_init(&j->lock, NULL);
-    pthread_cond_init(&j->finished, NULL);
-    pthread_t *handles = calloc((size_t)threads + 1, sizeof *handles);
-    int started = 0;
-    atomic_store(&j->running, threads);
-    while (handles && started < threads &&
-           pthread_create(&handles[started], NULL, run_worker, j) == 0)
-        started++;
-    atomic_fetch_sub(&j->running, threads - started);
-    if (started == 0) /* no thread to be had (or nothing to do): this one will do */
-        work(j);
-    wait_for_workers(j);
-    for (int i = 0; i < started; i++)
-        pthread_join(handles[i], NULL);
-    free(handles);
-    report_progress(j);
-    pthread_mutex_destroy(&j->lock);
-    pthread_cond_destroy(&j->finished);
-    if (atomic_load(&j->failed))
-        return ce_fail(err, j->err.code, "%s", j->err.message);
-    if (stop(j))
-        return ce_fail(err, CE_ECANCELLED, "interrupted");
-    return CE_OK;
+    size_t chunks = (j->n + PICTURE_CHUNK - 1) / PICTURE_CHUNK;
+    size_t threads = ce_crew_threads(j->crew.options);
+    j->team = chunks && chunks < threads ? threads / chunks : 1;
+    atomic_store(&j->crew.done, j->crew.total - j->n);
+    return ce_crew_run(&j->crew, threads < chunks ? threads : chunks, err);
 }
 
 int ce_encode_images(ce_model *model, float *embeds, float *pixels,
                      const ce_picture *pictures, size_t n, ce_item_status *status,
                      const ce_pipeline_options *options, ce_error *err) {
-    static const ce_pipeline_options none;
-    options = options ? options : &none;
     job j = {.model = model,
-             .options = options,
              .n = n,
-             .total = n,
-             .chunk = PICTURE_CHUNK,
              .embeds = embeds,
              .status = status,
              .pictures = pictures,
-             .pixels = pixels};
+             .pixels = pixels,
+             .crew = {.options = options, .total = n, .work = work, .context = &j}};
     int result = CE_OK;
-    if (n && options->cache && !pixels) {
+    if (n && options && options->cache && !pixels) {
         result =
             ce_lookup_pictures(&j.lookup, model, options, pictures, n, embeds, status, err);
         j.n = j.lookup.todo ? j.lookup.count : n;
     }
-    if (result == CE_OK && n)
-        result = run(&j, err);
-    ce_lookup_close(&j.lookup);
-    return result;
-}
-
-int ce_encode_texts(ce_model *model, float *embeds, int32_t *ids, const ce_text *texts,
-                    size_t n, ce_item_status *status, const ce_pipeline_options *options,
-                    ce_error *err) {
-    static const ce_pipeline_options none;
-    options = options ? options : &none;
-    job j = {.model = model,
-             .options = options,
-             .n = n,
-             .total = n,
-             .chunk = TEXT_CHUNK,
-             .embeds = embeds,
-             .status = status,
-             .texts = texts,
-             .ids = ids};
-    int result = CE_OK;
-    if (n && options->cache)
-        result = ce_lookup_texts(&j.lookup, model, options, err);
     if (result == CE_OK && n)
         result = run(&j, err);
     ce_lookup_close(&j.lookup);

@@ -239,6 +239,54 @@ static void softmax(float *x, size_t n, float scale) {
         store(x + i, load(x + i) * inverse);
 }
 
+/* x . y; `size` is a constant where the caller's is. */
+static inline float dot(const float *x, const float *y, size_t size) {
+    vf total = splat(0);
+    size_t whole = size - size % LANES;
+    for (size_t i = 0; i < whole; i += LANES)
+        total += load(x + i) * load(y + i);
+    float rest = 0;
+    for (size_t i = whole; i < size; i++)
+        rest += x[i] * y[i];
+    return sum_lanes(total) + rest;
+}
+
+static inline void attend_head(float *out, const float *query, const float *keys,
+                               const float *values, size_t ld, const uint32_t *path,
+                               size_t n, size_t size, float *scores) {
+    for (size_t j = 0; j < n; j++)
+        scores[j] = dot(query, keys + path[j] * ld, size);
+    size_t padded = ce_round_up(n, CE_MAX_LANES);
+    for (size_t j = n; j < padded; j++)
+        scores[j] = -INFINITY;
+    softmax(scores, padded, 1 / sqrtf((float)size));
+    size_t whole = size - size % LANES;
+    for (size_t i = 0; i < whole; i += LANES) {
+        vf total = splat(0);
+        for (size_t j = 0; j < n; j++)
+            total += splat(scores[j]) * load(values + path[j] * ld + i);
+        store(out + i, total);
+    }
+    for (size_t i = whole; i < size; i++) {
+        float total = 0;
+        for (size_t j = 0; j < n; j++)
+            total += scores[j] * values[path[j] * ld + i];
+        out[i] = total;
+    }
+}
+
+static void attend(float *out, const float *query, const float *keys, const float *values,
+                   size_t ld, const uint32_t *path, size_t n, size_t heads, size_t size,
+                   float *scores) {
+    for (size_t h = 0, at = 0; h < heads; h++, at += size)
+        if (size == 64) /* all of OpenAI's towers; the compiler unrolls it */
+            attend_head(out + at, query + at, keys + at, values + at, ld, path, n, 64,
+                        scores);
+        else
+            attend_head(out + at, query + at, keys + at, values + at, ld, path, n, size,
+                        scores);
+}
+
 static inline float from_bits(uint32_t bits) {
     float x;
     memcpy(&x, &bits, sizeof x);
@@ -293,6 +341,7 @@ const ce_kernels CE_KERNELS = {
     .pack_rows = pack_rows,
     .layer_norm = layer_norm,
     .softmax = softmax,
+    .attend = attend,
     .activate = activate,
     .widen = widen,
 };

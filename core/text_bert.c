@@ -34,21 +34,17 @@ static void bert_free(ce_text_tower *base) {
     free(b);
 }
 
-static void bert_encode(const ce_text_tower *base, float *out, const int32_t *ids,
-                        const size_t *lengths, const size_t *pooled, size_t n,
+static void bert_encode(const ce_text_tower *base, float *out, const ce_text_rows *rows,
                         float *scratch) {
     const bert *b = (const bert *)base;
-    size_t width = b->transformer.width, rows = 0;
-    for (size_t i = 0; i < n; i++)
-        rows += lengths[i];
-    float *x = ce_take(&scratch, rows * width);
-    float *firsts = ce_take(&scratch, n * width);
-    ce_text_embed(x, b->words, b->positions, width, ids, b->context, lengths, n);
-    ce_norm_forward(&b->norm, x, x, width, rows, width, b->transformer.eps);
-    ce_transformer_forward(&b->transformer, x, lengths, n, scratch);
-    for (size_t i = 0; i < n; x += lengths[i++] * width)
-        memcpy(firsts + i * width, x + pooled[i] * width, width * sizeof *firsts);
-    ce_linear_forward(&b->projection, out, firsts, n, CE_NO_ACTIVATION, false, scratch);
+    const ce_transformer *t = &b->transformer;
+    ce_wanted wanted = {rows->wanted, rows->texts};
+    float *x = ce_take(&scratch, rows->rows * t->width);
+    ce_text_embed(x, b->words, b->positions, t->width, rows);
+    ce_norm_forward(&b->norm, x, x, t->width, rows->rows, t->width, t->eps);
+    ce_transformer_forward(t, x, rows->lengths, rows->texts, &wanted, scratch);
+    ce_linear_forward(&b->projection, out, x, rows->texts, CE_NO_ACTIVATION, false,
+                      scratch);
 }
 
 /* positions += the embedding of the first segment: a text has no second one. */

@@ -4,8 +4,8 @@
  *
  * The arithmetic is that of OpenAI's CLIP.encode_text (clip/model.py), of open_clip's
  * TextTransformer and of transformers' SiglipTextTransformer, whose blocks are not causal.
- * Where they are, no token sees a later one, so a text ends at its pooled token: padding is
- * never computed. That is exact.
+ * Where they are, no token sees a later one, so a text ends at its pooled token (padding is
+ * never computed) and texts share the rows of what they begin with. That is exact.
  */
 #include "text_tower.h"
 
@@ -89,23 +89,22 @@ static void gpt_free(ce_text_tower *base) {
     free(g);
 }
 
-static void gpt_encode(const ce_text_tower *base, float *out, const int32_t *ids,
-                       const size_t *lengths, const size_t *pooled, size_t n,
+static void gpt_encode(const ce_text_tower *base, float *out, const ce_text_rows *rows,
                        float *scratch) {
     const gpt *g = (const gpt *)base;
-    size_t width = g->transformer.width, rows = 0;
-    for (size_t i = 0; i < n; i++)
-        rows += lengths[i];
-    float *x = ce_take(&scratch, rows * width);
-    float *normed = ce_take(&scratch, n * width);
-    ce_text_embed(x, g->embedding, g->positions, width, ids, g->context, lengths, n);
-    ce_transformer_forward(&g->transformer, x, lengths, n, scratch);
-    float *to = g->has_projection ? normed : out;
-    for (size_t i = 0; i < n; x += lengths[i++] * width)
-        ce_norm_forward(&g->final, to + i * width, x + pooled[i] * width, width, 1, width,
-                        g->transformer.eps);
+    const ce_transformer *t = &g->transformer;
+    ce_wanted wanted = {rows->wanted, rows->texts};
+    float *x = ce_take(&scratch, rows->rows * t->width);
+    ce_text_embed(x, g->embedding, g->positions, t->width, rows);
+    if (base->shares)
+        ce_transformer_forward_tree(t, x, rows->places, rows->rows, &wanted, scratch);
+    else
+        ce_transformer_forward(t, x, rows->lengths, rows->texts, &wanted, scratch);
+    float *to = g->has_projection ? x : out;
+    ce_norm_forward(&g->final, to, x, t->width, rows->texts, t->width, t->eps);
     if (g->has_projection)
-        ce_linear_forward(&g->projection, out, normed, n, CE_NO_ACTIVATION, false, scratch);
+        ce_linear_forward(&g->projection, out, x, rows->texts, CE_NO_ACTIVATION, false,
+                          scratch);
 }
 
 static int load_projection(gpt *g, const ce_config *config, ce_weights *w,
@@ -155,10 +154,10 @@ int ce_text_gpt_open(ce_text_tower **out, const ce_config *config, ce_weights *w
                                       .hidden = (size_t)c->hidden,
                                       .layers = (size_t)c->layers,
                                       .activation = c->activation,
-                                      .causal = !c->not_causal,
                                       .layer_scale = c->layer_scale,
                                       .precision = config->precision,
                                       .eps = (float)c->eps};
+    g->base.shares = !c->not_causal;
     g->base.encode = gpt_encode;
     g->base.free = gpt_free;
     snprintf(g->base.summary, sizeof g->base.summary,

@@ -4,13 +4,16 @@
 
 #include "towers.h"
 
-/* x [sum of lengths, width] = the embedding of each token plus that of its place.
- * tokens [vocabulary, width], positions [context or more, width]; ids [n, context]. */
+/* x [rows, width] = the embedding of each token plus that of its place.
+ * tokens [vocabulary, width], positions [context or more, width]. */
 void ce_text_embed(float *x, const float *tokens, const float *positions, size_t width,
-                   const int32_t *ids, size_t context, const size_t *lengths, size_t n);
+                   const ce_text_rows *rows);
 
-/* Sets t->max_tokens and t->scratch, which has room for the rows, for as many rows again,
- * and for the transformer. CE_EFORMAT: so many tokens a text overflow. */
+/* Rows of a block of texts with contexts of `context`: as many as the products like. */
+size_t ce_text_tower_rows(size_t context);
+
+/* Sets t->max_rows and t->scratch, which has room for the rows and for the transformer, as
+ * t->shares says. CE_EFORMAT: so many tokens a text overflow. */
 int ce_text_tower_size(ce_text_tower *t, const ce_transformer *transformer, size_t context,
                        const ce_weights *w, ce_error *err);
 

@@ -5,6 +5,7 @@
 #define CE_TOWERS_H
 
 #include "config.h"
+#include "prefix_tree.h"
 #include "transformer.h"
 
 typedef struct ce_vision ce_vision;
@@ -23,16 +24,15 @@ int ce_vision_vit_open(ce_vision **out, const ce_config *config, ce_weights *w,
 int ce_vision_resnet_open(ce_vision **out, const ce_config *config, ce_weights *w,
                           ce_error *err);
 
-/* What of a text takes part: its first `lengths[i]` tokens (what is behind is not
- * computed), of which row `pooled[i]` stands for the text. */
 typedef struct ce_text_tower ce_text_tower;
 struct ce_text_tower {
-    size_t max_tokens; /* rows that one call of encode takes at most, all texts together */
+    bool shares;     /* texts that begin alike share rows (see prefix_tree.h) */
+    size_t max_rows; /* that one call of encode takes at most */
     size_t scratch;
     char summary[160];
-    /* out [n, embed_dim]; ids [n, context]; lengths[n] sum to <= max_tokens; pooled[n] */
-    void (*encode)(const ce_text_tower *t, float *out, const int32_t *ids,
-                   const size_t *lengths, const size_t *pooled, size_t n, float *scratch);
+    /* out [rows->texts, embed_dim] */
+    void (*encode)(const ce_text_tower *t, float *out, const ce_text_rows *rows,
+                   float *scratch);
     void (*free)(ce_text_tower *t);
 };
 

@@ -249,7 +249,7 @@ static void attend_head(const ce_transformer *t, float *mixed, const float *qkv,
     float scale = 1 / sqrtf((float)size);
     for (size_t i = 0; i < length; i++) {
         float *row = s->scores + i * stride;
-        for (size_t j = t->causal ? i + 1 : length; j < stride; j++)
+        for (size_t j = length; j < stride; j++)
             row[j] = -INFINITY;
         kernels->softmax(row, stride, scale);
     }
@@ -279,42 +279,95 @@ static size_t packed_b_size(const ce_transformer *t, size_t longest) {
     return larger(ce_round_up(longest, nr) * size, ce_round_up(size, nr) * longest);
 }
 
-size_t ce_transformer_scratch(const ce_transformer *t, size_t rows, size_t longest) {
+/* Floats for what a pass keeps of each row; SIZE_MAX where that overflows. */
+static size_t row_scratch(const ce_transformer *t, size_t rows, size_t longest) {
     const size_t sane = (size_t)1 << 36; /* floats: no real model comes near */
     size_t per_row = 5 * t->width + t->hidden, all;
     if (longest > 1u << 17 || __builtin_mul_overflow(rows, per_row, &all) || all > sane)
         return SIZE_MAX;
-    return all + packed_a_size(t, longest) + packed_b_size(t, longest) +
-           longest * scores_stride(longest) + ce_linear_workspace() + 8 * CE_MAX_LANES;
+    return all + ce_linear_workspace() + 8 * CE_MAX_LANES;
+}
+
+size_t ce_transformer_scratch(const ce_transformer *t, size_t rows, size_t longest) {
+    size_t all = row_scratch(t, rows, longest);
+    return all == SIZE_MAX ? all
+                           : all + packed_a_size(t, longest) + packed_b_size(t, longest) +
+                                 longest * scores_stride(longest);
+}
+
+size_t ce_transformer_tree_scratch(const ce_transformer *t, size_t rows, size_t deepest) {
+    size_t all = row_scratch(t, rows, deepest);
+    return all == SIZE_MAX ? all : all + 2 * scores_stride(deepest);
 }
 
 /* What the passes over one batch share. */
 typedef struct pass {
     const ce_transformer *t;
     float *x; /* [rows, width] */
-    size_t rows, n;
-    const size_t *lengths; /* [n] */
-    float *normed;         /* [rows, width]; also what heads mix */
-    float *qkv;            /* [rows, 3 * width] */
-    float *hidden;         /* [rows, hidden] */
-    head_scratch head;
+    size_t rows;
+    float *normed; /* [rows, width]; also what heads mix */
+    float *qkv;    /* [rows, 3 * width] */
+    float *hidden; /* [rows, hidden] */
     float *workspace;
+    /* sequences */
+    const size_t *lengths; /* [n] */
+    size_t n;
+    head_scratch head;
+    /* or a tree */
+    const uint32_t *depths; /* [rows] */
+    uint32_t *path;         /* [deepest] of the row in hand, the rows from its root on */
+    float *scores;          /* [deepest] */
 } pass;
 
 static void norm_rows(const pass *p, const ce_norm *norm, float *y) {
     ce_norm_forward(norm, y, p->x, p->t->width, p->rows, p->t->width, p->t->eps);
 }
 
-static void attention_branch(const pass *p, const ce_block *b) {
+static void attend_sequences(const pass *p) {
+    const ce_transformer *t = p->t;
+    for (size_t s = 0, first = 0; s < p->n; first += p->lengths[s++])
+        for (size_t h = 0, at = 0; h < t->heads; h++, at += t->width / t->heads)
+            attend_head(t, p->normed + first * t->width + at,
+                        p->qkv + first * 3 * t->width + at, p->lengths[s], &p->head);
+}
+
+/* Row by row: a text has few tokens before each, and a row's sums are the same whatever
+ * else is in the tree. */
+static void attend_tree(const pass *p, const ce_wanted *wanted) {
+    const ce_transformer *t = p->t;
+    size_t width = t->width, next = 0;
+    for (size_t i = 0; i < p->rows; i++) {
+        const float *query = p->qkv + i * 3 * width;
+        p->path[p->depths[i]] = (uint32_t)i;
+        if (wanted && (next == wanted->n || wanted->rows[next] != i))
+            continue;
+        next++;
+        ce_kernels_get()->attend(p->normed + i * width, query, p->qkv + width,
+                                 p->qkv + 2 * width, 3 * width, p->path, p->depths[i] + 1,
+                                 t->heads, width / t->heads, p->scores);
+    }
+}
+
+static void keep(float *rows, const ce_wanted *wanted, size_t width) {
+    for (size_t i = 0; i < wanted->n; i++)
+        memmove(rows + i * width, rows + wanted->rows[i] * width, width * sizeof *rows);
+}
+
+static void attention_branch(pass *p, const ce_block *b, const ce_wanted *wanted) {
     const ce_transformer *t = p->t;
     if (!t->post_norm)
         norm_rows(p, &b->ln_1, p->normed);
     ce_linear_forward(&b->qkv, p->qkv, t->post_norm ? p->x : p->normed, p->rows,
                       CE_NO_ACTIVATION, false, p->workspace);
-    for (size_t s = 0, first = 0; s < p->n; first += p->lengths[s++])
-        for (size_t h = 0, at = 0; h < t->heads; h++, at += t->width / t->heads)
-            attend_head(t, p->normed + first * t->width + at,
-                        p->qkv + first * 3 * t->width + at, p->lengths[s], &p->head);
+    if (p->depths)
+        attend_tree(p, wanted);
+    else
+        attend_sequences(p);
+    if (wanted) {
+        keep(p->x, wanted, t->width);
+        keep(p->normed, wanted, t->width);
+        p->rows = wanted->n;
+    }
     ce_linear_forward(&b->out, p->x, p->normed, p->rows, CE_NO_ACTIVATION, true,
                       p->workspace);
     if (t->post_norm)
@@ -333,23 +386,39 @@ static void mlp_branch(const pass *p, const ce_block *b) {
         norm_rows(p, &b->ln_2, p->x);
 }
 
+static void run(pass *p, const ce_wanted *wanted, float *scratch) {
+    const ce_transformer *t = p->t;
+    p->normed = ce_take(&scratch, p->rows * t->width);
+    p->qkv = ce_take(&scratch, p->rows * 3 * t->width);
+    p->hidden = ce_take(&scratch, p->rows * t->hidden);
+    p->workspace = scratch;
+    for (size_t layer = 0; layer < t->layers; layer++) {
+        attention_branch(p, &t->blocks[layer], layer + 1 == t->layers ? wanted : NULL);
+        mlp_branch(p, &t->blocks[layer]);
+    }
+}
+
 void ce_transformer_forward(const ce_transformer *t, float *x, const size_t *lengths,
-                            size_t n, float *scratch) {
-    pass p = {.t = t, .x = x, .n = n, .lengths = lengths};
+                            size_t n, const ce_wanted *wanted, float *scratch) {
+    pass p = {.t = t, .x = x, .lengths = lengths, .n = n};
     size_t longest = 0;
     for (size_t i = 0; i < n; i++) {
         p.rows += lengths[i];
         longest = larger(longest, lengths[i]);
     }
-    p.normed = ce_take(&scratch, p.rows * t->width);
-    p.qkv = ce_take(&scratch, p.rows * 3 * t->width);
-    p.hidden = ce_take(&scratch, p.rows * t->hidden);
     p.head = (head_scratch){ce_take(&scratch, packed_a_size(t, longest)),
                             ce_take(&scratch, packed_b_size(t, longest)),
                             ce_take(&scratch, longest * scores_stride(longest))};
-    p.workspace = scratch;
-    for (size_t layer = 0; layer < t->layers; layer++) {
-        attention_branch(&p, &t->blocks[layer]);
-        mlp_branch(&p, &t->blocks[layer]);
-    }
+    run(&p, wanted, scratch);
+}
+
+void ce_transformer_forward_tree(const ce_transformer *t, float *x, const uint32_t *depths,
+                                 size_t rows, const ce_wanted *wanted, float *scratch) {
+    pass p = {.t = t, .x = x, .rows = rows, .depths = depths};
+    size_t deepest = 0;
+    for (size_t i = 0; i < rows; i++)
+        deepest = larger(deepest, depths[i] + 1);
+    p.scores = ce_take(&scratch, scores_stride(deepest));
+    p.path = (uint32_t *)ce_take(&scratch, deepest); /* of the same size as a float */
+    run(&p, wanted, scratch);
 }

@@ -11,6 +11,7 @@
  *     x = layer_norm_2(x + proj(activation(fc(x))))
  *
  * Sequences of any lengths are packed one behind the other; attention stays within each.
+ * Causal ones, where a row depends on the rows before it alone, are packed as a tree.
  */
 #ifndef CE_TRANSFORMER_H
 #define CE_TRANSFORMER_H
@@ -41,7 +42,6 @@ typedef struct ce_block {
 typedef struct ce_transformer {
     size_t width, heads, hidden, layers;
     ce_activation activation;
-    bool causal;
     bool post_norm;
     ce_precision precision; /* of the four layers of a block */
     bool layer_scale; /* out and proj each have a factor a channel, folded into them */
@@ -55,13 +55,27 @@ int ce_transformer_load(ce_transformer *t, ce_weights *w, const char *prefix,
                         const ce_block_names *names, ce_error *err);
 void ce_transformer_free(ce_transformer *t);
 
+/* Rows that are asked of a forward pass: the last layer leaves the others out. The row
+ * rows[i] becomes row i. */
+typedef struct ce_wanted {
+    const size_t *rows; /* [n] ascending */
+    size_t n;
+} ce_wanted;
+
 /* Floats of scratch for `rows` tokens in all, sequences of at most `longest`; SIZE_MAX
  * where that overflows. */
 size_t ce_transformer_scratch(const ce_transformer *t, size_t rows, size_t longest);
 
-/* x [sum of lengths, width], in place; lengths[n]. */
+/* x [sum of lengths, width], in place; lengths[n]; `wanted` NULL: every row. */
 void ce_transformer_forward(const ce_transformer *t, float *x, const size_t *lengths,
-                            size_t n, float *scratch);
+                            size_t n, const ce_wanted *wanted, float *scratch);
+
+/* x [rows, width], in place, of causal sequences that share what they begin with: the rows
+ * of a tree in depth-first order, row i at depth depths[i] (0: a root). Attention goes from
+ * a row to its ancestors and itself. */
+size_t ce_transformer_tree_scratch(const ce_transformer *t, size_t rows, size_t deepest);
+void ce_transformer_forward_tree(const ce_transformer *t, float *x, const uint32_t *depths,
+                                 size_t rows, const ce_wanted *wanted, float *scratch);
 
 /* y [n, width] = the layer norm of each row of x (row stride `stride`); may be in place. */
 void ce_norm_forward(const ce_norm *norm, float *y, const float *x, size_t stride, size_t n,

@@ -188,7 +188,7 @@ static void vit_encode(const ce_vision *base, float *out, const float *pixels, s
     embed(v, x, pixels, n, scratch);
     for (size_t i = 0; i < n; i++)
         lengths[i] = count;
-    ce_transformer_forward(&v->transformer, x, lengths, n, scratch);
+    ce_transformer_forward(&v->transformer, x, lengths, n, NULL, scratch);
     pool(v, v->has_projection ? pooled : out, x, n, scratch);
     if (v->has_projection)
         ce_linear_forward(&v->projection, out, pooled, n, CE_NO_ACTIVATION, false, scratch);
