@@ -78,6 +78,52 @@ static void softmax_is_the_textbook_s(void **state) {
     }
 }
 
+/* One query over rows `path` of keys and values that lie side by side. */
+static void attend_naively(double *out, const float *q, const float *rows, size_t ld,
+                           const uint32_t *path, size_t n, size_t heads, size_t size) {
+    for (size_t h = 0; h < heads; h++, q += size, rows += size, out += size) {
+        double total = 0;
+        memset(out, 0, size * sizeof *out);
+        for (size_t j = 0; j < n; j++) {
+            const float *key = rows + path[j] * ld, *value = key + heads * size * 8;
+            double score = 0;
+            for (size_t p = 0; p < size; p++)
+                score += (double)q[p] * (double)key[p] / sqrt((double)size);
+            total += exp(score);
+            for (size_t p = 0; p < size; p++)
+                out[p] += exp(score) * (double)value[p];
+        }
+        for (size_t p = 0; p < size; p++)
+            out[p] /= total;
+    }
+}
+
+static void attention_over_scattered_rows_is_the_textbook_s(void **state) {
+    (void)state;
+    const ce_kernels *k = ce_kernels_get();
+    static const size_t sizes[] = {1, 7, 16, 21, 64, 80};
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
+        for (size_t n = 1; n < 80; n += 1 + n / 3) {
+            size_t heads = 3, width = heads * sizes[s], ld = 9 * width + 5;
+            float *q = random_floats(width), *rows = random_floats(90 * ld),
+                  *out = random_floats(width), *scores = random_floats(96);
+            double *truth = malloc(width * sizeof *truth);
+            uint32_t path[80];
+            for (size_t j = 0; j < n; j++)
+                path[j] = (uint32_t)ce_random_below(&random_state, 90);
+            k->attend(out, q, rows, rows + heads * sizes[s] * 8, ld, path, n, heads,
+                      sizes[s], scores);
+            attend_naively(truth, q, rows, ld, path, n, heads, sizes[s]);
+            for (size_t i = 0; i < width; i++)
+                assert_true(fabs((double)out[i] - truth[i]) < 2e-6);
+            free(q);
+            free(rows);
+            free(out);
+            free(scores);
+            free(truth);
+        }
+}
+
 static void layer_norm_is_the_textbook_s(void **state) {
     (void)state;
     for (size_t n = 1; n < 200; n += 7) {
@@ -256,6 +302,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(activations_are_as_exact_as_the_header_says),
         cmocka_unit_test(softmax_is_the_textbook_s),
+        cmocka_unit_test(attention_over_scattered_rows_is_the_textbook_s),
         cmocka_unit_test(layer_norm_is_the_textbook_s),
         cmocka_unit_test(linear_is_the_naive_sum),
         cmocka_unit_test(a_row_s_bits_do_not_depend_on_the_rows_around_it),
