@@ -1,6 +1,6 @@
-/* ./dev bench [encode|resnet|cores|start|rescore|compare|warm]: speed and memory of CLIPs
- * of random weights, the size of ViT-B/32 and of RN50, each figure a ratio against a
- * baseline in the same run, alternating, medians of ROUNDS.
+/* ./dev bench [encode|resnet|cores|start|prompts [CLASSES]|rescore|compare|warm]: speed and
+ * memory of CLIPs of random weights, the size of ViT-B/32 and of RN50, each figure a ratio
+ * against a baseline in the same run, alternating, medians of ROUNDS.
  *
  *   encode   pictures per second on all cores, and what cblas_sgemm alone needs for the
  *            matrix products of the same layers (attention, norms and activations are ours
@@ -9,6 +9,8 @@
  * each as one matrix of 8 pictures' neighbourhoods (gathering them, the pools and the
  *            attention pool are ours to carry)
  *   cores    the whole pipeline (JPEG decode, preprocess, encode) on 1 core and on all
+ *   prompts  ImageNet's first CLASSES classes (50) in 80 prompts each, all together and one
+ *            by one, and what the prompts of all 1000 share
  *   start    `clipeval encode` of one picture, from exec to exit: wall clock and peak
  * memory
  *   rescore, compare, warm: tests/bench_runs.lua
@@ -203,6 +205,117 @@ static void bench_cores(ce_model *model, size_t cores) {
     free(embeds);
 }
 
+/* ---- prompts ---- */
+
+enum { CLASSES = 1000, TEMPLATES = 80, ALONE = 100 };
+
+typedef struct lines {
+    char at[CLASSES][96];
+    size_t n;
+} lines;
+
+/* What stands between the quotation marks number `which` of each line that begins with
+ * `start`. */
+static void read_quoted(lines *out, const char *file, const char *start, int which) {
+    char line[256];
+    FILE *f = fopen(file, "r");
+    if (!f)
+        die("a list of ImageNet is missing");
+    while (fgets(line, sizeof line, f) && out->n < CLASSES) {
+        const char *from = line;
+        if (strncmp(line, start, strlen(start)) != 0)
+            continue;
+        for (int i = 0; from && i < which; i++)
+            from = strchr(from, '"') ? strchr(from, '"') + 1 : NULL;
+        if (from && strchr(from, '"'))
+            snprintf(out->at[out->n++], sizeof out->at[0], "%.*s",
+                     (int)(strchr(from, '"') - from), from);
+    }
+    fclose(f);
+}
+
+static ce_text *imagenet_prompts(void) {
+    static lines classes, templates;
+    ce_text *texts = calloc(CLASSES * TEMPLATES, sizeof *texts);
+    read_quoted(&classes, CE_SOURCE_DIR "/datasets/shared/imagenet.lua", "  { \"n", 3);
+    read_quoted(&templates, CE_SOURCE_DIR "/prompts/imagenet_80.lua", "    \"", 1);
+    if (!texts || classes.n != CLASSES || templates.n != TEMPLATES)
+        die("the lists of ImageNet are not what they were");
+    for (size_t i = 0; i < CLASSES * TEMPLATES; i++) {
+        const char *template = templates.at[i % TEMPLATES], *gap = strstr(template, "{}");
+        char text[256];
+        texts[i].size =
+            (size_t)snprintf(text, sizeof text, "%.*s%s%s", (int)(gap - template), template,
+                             classes.at[i / TEMPLATES], gap + 2);
+        texts[i].text = strdup(text);
+    }
+    return texts;
+}
+
+/* What the texts share, and how long it takes one core to know. */
+static void count_prompts(ce_model *model, const ce_text *texts, size_t n) {
+    size_t context = (size_t)ce_model_get_info(model)->context, computed = 0;
+    int32_t *ids = malloc(n * context * sizeof *ids);
+    ce_prefix_tree *plan;
+    ce_tokens tokens;
+    double start = now();
+    for (size_t i = 0; i < n; i++)
+        if (!ids ||
+            ce_tokenizer_encode(ce_model_tokenizer(model), ids + i * context, (int)context,
+                                &tokens, texts[i].text, texts[i].size, NULL) < 0)
+            die("a prompt cannot be tokenized");
+    double tokenized = now();
+    if (ce_model_plan_texts(model, &plan, ids, n, 1, NULL) < 0)
+        die("out of memory");
+    for (size_t b = 0; b < plan->blocks; b++)
+        for (size_t k = plan->first[b]; k < plan->first[b + 1]; k++)
+            computed +=
+                plan->lengths[plan->order[k]] - (k == plan->first[b] ? 0 : plan->shared[k]);
+    printf("prompts %zu of ImageNet, a prompt: %zu padded, %.2f tokens, %.2f distinct "
+           "prefixes, %.2f computed; tokenized in %.0f ms, planned in %.0f ms\n",
+           n, context, (double)plan->tokens / (double)n, (double)plan->rows / (double)n,
+           (double)computed / (double)n, 1e3 * (tokenized - start),
+           1e3 * (now() - tokenized));
+    ce_prefix_tree_free(plan);
+    free(ids);
+}
+
+static double encode_prompts(ce_model *model, float *embeds, const ce_text *texts, size_t n,
+                             size_t stride) {
+    ce_item_status *status = calloc(n, sizeof *status);
+    double start = now();
+    for (size_t i = 0; i < n; i += stride)
+        if (!status || ce_encode_texts(model, embeds, NULL, texts + i, stride, status + i,
+                                       NULL, NULL) < 0)
+            die("the pipeline failed");
+    double seconds = now() - start;
+    free(status);
+    return seconds;
+}
+
+static void bench_prompts(ce_model *model, size_t cores, size_t classes) {
+    ce_text *texts = imagenet_prompts();
+    size_t n = classes * TEMPLATES;
+    float *embeds = buffer(n * 512);
+    double rate[2][ROUNDS], ratio[ROUNDS];
+    count_prompts(model, texts, (size_t)CLASSES * TEMPLATES);
+    count_prompts(model, texts, n);
+    encode_prompts(model, embeds, texts, 1, 1);
+    for (int r = 0; r < ROUNDS; r++) {
+        rate[0][r] = ALONE / encode_prompts(model, embeds, texts, ALONE, 1);
+        rate[1][r] = (double)n / encode_prompts(model, embeds, texts, n, n);
+        ratio[r] = rate[1][r] / rate[0][r];
+    }
+    printf("prompts %zu cores: one by one %.1f texts/s, %zu together %.1f texts/s, ratio "
+           "%.2f\n",
+           cores, median(rate[0], ROUNDS), n, median(rate[1], ROUNDS),
+           median(ratio, ROUNDS));
+    for (size_t i = 0; i < CLASSES * TEMPLATES; i++)
+        free((char *)texts[i].text);
+    free(texts);
+    free(embeds);
+}
+
 static void bench_start(size_t weights) {
     double wall[ROUNDS], memory[ROUNDS];
     char list[128], out[128];
@@ -280,6 +393,13 @@ int main(int argc, char **argv) {
                     (size_t)BATCH * TOKENS * HIDDEN);
     if (all || strcmp(only, "cores") == 0)
         bench_cores(model, cores);
+    if (all || strcmp(only, "prompts") == 0) {
+        size_t classes = argc > 2 ? strtoul(argv[2], NULL, 10) : 50;
+        bench_prompts(model, cores,
+                      classes < 2         ? 2
+                      : classes > CLASSES ? CLASSES
+                                          : classes);
+    }
     ce_model_free(model);
     if (all || strcmp(only, "start") == 0)
         bench_start(weights);
