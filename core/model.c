@@ -498,7 +498,7 @@ int ce_model_plan_texts(const ce_model *m, ce_prefix_tree **out, const int32_t *
     free(pooled);
     if (result < 0)
         return result;
-    result = ce_prefix_tree_cut(*out, ce_text_tower_rows(context), threads, err);
+    result = ce_prefix_tree_cut(*out, ce_text_tower_rows(c), threads, err);
     if (result < 0)
         ce_prefix_tree_free(*out);
     return result;

@@ -16,9 +16,9 @@
 
 typedef struct bert {
     ce_text_tower base;
-    size_t context, rows; /* tokens of a text; rows of the position table */
-    float *positions;     /* [rows, width], with the first segment's embedding added */
-    float *words;         /* [vocab_size, width] */
+    size_t rows;      /* of the position table */
+    float *positions; /* [rows, width], with the first segment's embedding added */
+    float *words;     /* [vocab_size, width] */
     ce_norm norm;
     ce_transformer transformer;
     ce_linear projection;
@@ -91,7 +91,6 @@ int ce_text_bert_open(ce_text_tower **out, const ce_config *config, ce_weights *
     bert *b = calloc(1, sizeof *b);
     if (!b)
         return ce_fail(err, CE_ENOMEM, "out of memory");
-    b->context = (size_t)c->context;
     b->rows = (size_t)c->positions;
     b->transformer = (ce_transformer){.width = (size_t)c->width,
                                       .heads = (size_t)c->heads,
@@ -108,7 +107,7 @@ int ce_text_bert_open(ce_text_tower **out, const ce_config *config, ce_weights *
              c->heads, c->context, c->vocab_size, ce_activation_name(c->activation));
     int result = load(b, config, w, err);
     if (result == CE_OK)
-        result = ce_text_tower_size(&b->base, &b->transformer, b->context, w, err);
+        result = ce_text_tower_size(&b->base, &b->transformer, c, w, err);
     if (result < 0) {
         bert_free(&b->base);
         return result;

@@ -166,7 +166,7 @@ int ce_text_gpt_open(ce_text_tower **out, const ce_config *config, ce_weights *w
              c->context, c->vocab_size, ce_activation_name(c->activation));
     int result = load(g, config, w, err);
     if (result == CE_OK)
-        result = ce_text_tower_size(&g->base, &g->transformer, g->context, w, err);
+        result = ce_text_tower_size(&g->base, &g->transformer, c, w, err);
     if (result < 0) {
         gpt_free(&g->base);
         return result;

@@ -1,8 +1,8 @@
 #include "text_tower.h"
 
-/* Whole slices of core/linear.c, and few enough that the rows of a ViT-B's text tower take
- * 20 MB. */
-enum { BLOCK_ROWS = 960 };
+/* core/linear.c multiplies slices of 240 rows; blocks of more than four of them save next
+ * to nothing. */
+enum { SLICE = 240, MOST_SLICES = 4 };
 
 void ce_text_embed(float *x, const float *tokens, const float *positions, size_t width,
                    const ce_text_rows *rows) {
@@ -14,13 +14,21 @@ void ce_text_embed(float *x, const float *tokens, const float *positions, size_t
     }
 }
 
-size_t ce_text_tower_rows(size_t context) {
-    return context > BLOCK_ROWS ? context : BLOCK_ROWS;
+size_t ce_text_tower_rows(const ce_text_config *c) {
+    const double second = 1e11; /* operations of one core, about */
+    double row = 2.0 * c->layers * c->width * (4.0 * c->width + 2.0 * c->hidden);
+    double slices = second / (SLICE * row);
+    size_t rows = slices >= MOST_SLICES ? SLICE * (size_t)MOST_SLICES
+                  : slices < 1          ? SLICE
+                                        : SLICE * (size_t)slices;
+    size_t context = (size_t)c->context;
+    return context > rows ? context : rows;
 }
 
-int ce_text_tower_size(ce_text_tower *t, const ce_transformer *transformer, size_t context,
-                       const ce_weights *w, ce_error *err) {
-    t->max_rows = ce_text_tower_rows(context);
+int ce_text_tower_size(ce_text_tower *t, const ce_transformer *transformer,
+                       const ce_text_config *config, const ce_weights *w, ce_error *err) {
+    size_t context = (size_t)config->context;
+    t->max_rows = ce_text_tower_rows(config);
     size_t inside = t->shares
                         ? ce_transformer_tree_scratch(transformer, t->max_rows, context)
                         : ce_transformer_scratch(transformer, t->max_rows, context);

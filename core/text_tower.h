@@ -9,12 +9,13 @@
 void ce_text_embed(float *x, const float *tokens, const float *positions, size_t width,
                    const ce_text_rows *rows);
 
-/* Rows of a block of texts with contexts of `context`: as many as the products like. */
-size_t ce_text_tower_rows(size_t context);
+/* Rows that a block may have: as many as the products like, a second's work at most, and
+ * room for a whole text. */
+size_t ce_text_tower_rows(const ce_text_config *config);
 
 /* Sets t->max_rows and t->scratch, which has room for the rows and for the transformer, as
  * t->shares says. CE_EFORMAT: so many tokens a text overflow. */
-int ce_text_tower_size(ce_text_tower *t, const ce_transformer *transformer, size_t context,
-                       const ce_weights *w, ce_error *err);
+int ce_text_tower_size(ce_text_tower *t, const ce_transformer *transformer,
+                       const ce_text_config *config, const ce_weights *w, ce_error *err);
 
 #endif
