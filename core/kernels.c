@@ -28,14 +28,14 @@ const ce_kernels *ce_kernels_get(void) {
     return chosen;
 }
 
-/* One tile at c, of which only `rows` x `cols` exist. */
+/* One tile at c, of which only `cols` columns exist. */
 static void edge_tile(const ce_kernels *kernels, const ce_gemm *g, float *c, const float *a,
                       const float *b, const float *bias, size_t rows, size_t cols) {
     float whole[12 * 32]; /* at least mr * nr of every kernel */
     for (size_t i = 0; g->accumulate && i < rows; i++)
         memcpy(whole + i * kernels->nr, c + i * g->ldc, cols * sizeof *c);
     kernels->tile(whole, kernels->nr, a, b, g->k, bias, g->accumulate,
-                  g->activation == CE_RELU);
+                  g->activation == CE_RELU, rows);
     for (size_t i = 0; i < rows; i++)
         memcpy(c + i * g->ldc, whole + i * kernels->nr, cols * sizeof *c);
 }
@@ -51,9 +51,9 @@ void ce_gemm_run(const ce_gemm *g) {
             const float *a = g->a + i * g->k;
             float *c = g->c + i * g->ldc + j;
             size_t rows = g->m - i < mr ? g->m - i : mr;
-            if (rows == mr && cols == nr)
+            if (cols == nr)
                 kernels->tile(c, g->ldc, a, b, g->k, bias, g->accumulate,
-                              g->activation == CE_RELU);
+                              g->activation == CE_RELU, rows);
             else
                 edge_tile(kernels, g, c, a, b, bias, rows, cols);
             if (g->activation != CE_NO_ACTIVATION && g->activation != CE_RELU)

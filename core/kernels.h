@@ -29,11 +29,11 @@ typedef struct ce_kernels {
     const char *name; /* "AVX-512", "AVX2", "baseline" */
     size_t mr, nr;    /* rows and columns of one tile */
 
-    /* c[mr, nr] (row stride ldc) = sum over p < k of a[p, mr] b[p, nr],
-     * plus bias[nr] where not NULL, plus what c held where `accumulate`; at last, with
-     * `relu`, what is below 0 becomes 0. */
+    /* c[rows, nr] (row stride ldc), rows <= mr: the first rows of
+     * sum over p < k of a[p, mr] b[p, nr], plus bias[nr] where not NULL, plus what c held
+     * where `accumulate`; at last, with `relu`, what is below 0 becomes 0. */
     void (*tile)(float *c, size_t ldc, const float *a, const float *b, size_t k,
-                 const float *bias, bool accumulate, bool relu);
+                 const float *bias, bool accumulate, bool relu, size_t rows);
 
     /* Packs src[rows, k] (row stride ld) for `tile`: groups of `group` rows become
      * [k, group], zeros where rows end. dst holds round_up(rows, group) * k floats. */

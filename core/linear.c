@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One packed block of x is half a megabyte, which stays in the second-level cache: 240 rows
- * of depth 512, more of a layer that has less. */
-enum { BLOCK_DEPTH = 512, BLOCK_FLOATS = 240 * BLOCK_DEPTH };
+/* One packed block of x is at most 720 KB, which stays in the second-level cache: 180 rows
+ * of depth 1024, more of a layer that has less. */
+enum { BLOCK_DEPTH = 1024, BLOCK_FLOATS = 180 * BLOCK_DEPTH };
 /* OpenBLAS wants whole rows, and many: rows that are scattered are copied together first.
  */
 enum { GATHERED_FLOATS = 16 * BLOCK_FLOATS };
@@ -400,6 +400,8 @@ static void forward_floats(const ce_linear *l, float *y, const ce_rows *x, size_
     size_t slices = (l->in + BLOCK_DEPTH - 1) / BLOCK_DEPTH;
     size_t depth = (l->in + slices - 1) / slices;
     size_t block = BLOCK_FLOATS / depth / kernels->mr * kernels->mr;
+    size_t blocks = (rows + block - 1) / block; /* of equal size, but for the last */
+    block = blocks ? ce_round_up((rows + blocks - 1) / blocks, kernels->mr) : block;
     for (size_t i = 0; i < rows; i += block)
         for (size_t p = 0; p < l->in; p += depth) {
             size_t k = l->in - p < depth ? l->in - p : depth;

@@ -36,21 +36,29 @@ static inline vf relu_vf(vf x) {
     return select_vf(x < splat(0), splat(0), x);
 }
 
-static void tile(float *c, size_t ldc, const float *restrict a, const float *restrict b,
-                 size_t k, const float *bias, bool accumulate, bool relu) {
+/* A tile of `m` rows, of which the first `rows` exist; m is a constant of each caller. */
+static inline __attribute__((always_inline)) void
+tile_of(int m, float *c, size_t ldc, const float *restrict a, const float *restrict b,
+        size_t k, const float *bias, bool accumulate, bool relu, int rows) {
     vf acc[MR][NV];
 #pragma GCC unroll 16
-    for (int i = 0; i < MR; i++)
+    for (int i = 0; i < m; i++) {
+        if (i < rows) /* it is on its way while the sums are made */
+            __builtin_prefetch(c + (size_t)i * ldc, 1);
+        if (i < rows && NR > 16)
+            __builtin_prefetch(c + (size_t)i * ldc + NR - 1, 1);
 #pragma GCC unroll 2
         for (int j = 0; j < NV; j++)
             acc[i][j] = splat(0);
+    }
+#pragma GCC unroll 4
     for (size_t p = 0; p < k; p++, a += MR, b += NR) {
         vf bv[NV];
 #pragma GCC unroll 2
         for (int j = 0; j < NV; j++)
             bv[j] = load(b + j * LANES);
 #pragma GCC unroll 16
-        for (int i = 0; i < MR; i++) {
+        for (int i = 0; i < m; i++) {
             vf av = splat(a[i]);
 #pragma GCC unroll 2
             for (int j = 0; j < NV; j++)
@@ -58,8 +66,10 @@ static void tile(float *c, size_t ldc, const float *restrict a, const float *res
         }
     }
 #pragma GCC unroll 16
-    for (int i = 0; i < MR; i++) {
+    for (int i = 0; i < m; i++) {
         float *row = c + (size_t)i * ldc;
+        if (i >= rows)
+            break;
 #pragma GCC unroll 2
         for (int j = 0; j < NV; j++) {
             vf v = acc[i][j];
@@ -72,6 +82,19 @@ static void tile(float *c, size_t ldc, const float *restrict a, const float *res
             store(row + j * LANES, v);
         }
     }
+}
+
+static void tile(float *c, size_t ldc, const float *a, const float *b, size_t k,
+                 const float *bias, bool accumulate, bool relu, size_t rows) {
+    int n = (int)rows;
+    if (n == MR)
+        tile_of(MR, c, ldc, a, b, k, bias, accumulate, relu, MR);
+    else if (n > 2 * MR / 3)
+        tile_of(MR, c, ldc, a, b, k, bias, accumulate, relu, n);
+    else if (n > MR / 3)
+        tile_of(2 * MR / 3, c, ldc, a, b, k, bias, accumulate, relu, n);
+    else
+        tile_of(MR / 3, c, ldc, a, b, k, bias, accumulate, relu, n);
 }
 
 typedef float v4 __attribute__((vector_size(16)));
