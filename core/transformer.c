@@ -85,23 +85,50 @@ static int load_part(ce_linear *l, size_t first, size_t n, ce_weights *w, const 
     return ce_linear_set_layer(l, first, w, name, n, err);
 }
 
-static int load_qkv(ce_linear *l, size_t width, ce_weights *w, const char *block,
-                    const ce_block_names *names, ce_error *err) {
-    ce_linear_init(l, 3 * width, width);
-    if (names->in_weight) {
-        char name[256];
-        snprintf(name, sizeof name, "%s%s", block, names->in_weight);
-        int result = ce_linear_set(l, 0, w, name, 3 * width, CE_ROWS_OUT, err);
-        if (result < 0)
-            return result;
-        snprintf(name, sizeof name, "%s%s", block, names->in_bias);
-        return ce_linear_set_bias(l, 0, w, name, 3 * width, err);
-    }
-    int result = CE_OK;
-    const char *parts[] = {names->query, names->key, names->value};
-    for (size_t i = 0; i < 3 && result == CE_OK; i++)
-        result = load_part(l, i * width, width, w, block, parts[i], err);
+/* A stacked weight and bias in two layers: the query, and keys and values. */
+static int load_stacked_apart(ce_block *b, size_t width, ce_weights *w, const char *weight,
+                              const char *bias, ce_error *err) {
+    size_t shape[] = {3 * width, width};
+    float *rows = NULL, *biases = NULL;
+    const char *path = ce_weights_path(w);
+    int result = ce_weights_take_floats(w, &rows, weight, 2, shape, err);
+    if (result == CE_OK)
+        result = ce_weights_take_floats(w, &biases, bias, 1, shape, err);
+    bool filled = result == CE_OK && !ce_weights_is_shapes_only(w);
+    if (filled)
+        result = ce_linear_set_rows(&b->query, 0, rows, width, path, err);
+    if (filled && result == CE_OK)
+        result = ce_linear_set_bias_values(&b->query, 0, biases, width, err);
+    if (filled && result == CE_OK)
+        result = ce_linear_set_rows(&b->qkv, 0, rows + width * width, 2 * width, path, err);
+    if (filled && result == CE_OK)
+        result = ce_linear_set_bias_values(&b->qkv, 0, biases + width, 2 * width, err);
+    free(rows);
+    free(biases);
     return result;
+}
+
+static int load_qkv(ce_block *b, size_t width, bool apart, ce_weights *w, const char *block,
+                    const ce_block_names *names, ce_error *err) {
+    ce_linear_init(&b->query, width, width);
+    ce_linear_init(&b->qkv, (apart ? 2 : 3) * width, width);
+    if (names->in_weight) {
+        char weight[256], bias[256];
+        snprintf(weight, sizeof weight, "%s%s", block, names->in_weight);
+        snprintf(bias, sizeof bias, "%s%s", block, names->in_bias);
+        if (apart)
+            return load_stacked_apart(b, width, w, weight, bias, err);
+        int result = ce_linear_set(&b->qkv, 0, w, weight, 3 * width, CE_ROWS_OUT, err);
+        return result < 0 ? result
+                          : ce_linear_set_bias(&b->qkv, 0, w, bias, 3 * width, err);
+    }
+    size_t at = apart ? 0 : width;
+    int result =
+        load_part(apart ? &b->query : &b->qkv, 0, width, w, block, names->query, err);
+    if (result == CE_OK)
+        result = load_part(&b->qkv, at, width, w, block, names->key, err);
+    return result < 0 ? result
+                      : load_part(&b->qkv, at + width, width, w, block, names->value, err);
 }
 
 static int load_linear(ce_linear *l, size_t out, size_t in, ce_weights *w,
@@ -122,14 +149,14 @@ static int load_scale(ce_linear *l, ce_weights *w, const char *block, const char
     return result;
 }
 
-static int load_block(ce_block *b, const ce_transformer *t, ce_weights *w,
+static int load_block(ce_block *b, const ce_transformer *t, bool is_last, ce_weights *w,
                       const char *block, const ce_block_names *names, ce_error *err) {
     char ln_1[256], ln_2[256];
     snprintf(ln_1, sizeof ln_1, "%s%s", block, names->ln_1);
     snprintf(ln_2, sizeof ln_2, "%s%s", block, names->ln_2);
     int result = ce_norm_load(&b->ln_1, w, ln_1, t->width, err);
     if (result == CE_OK)
-        result = load_qkv(&b->qkv, t->width, w, block, names, err);
+        result = load_qkv(b, t->width, is_last, w, block, names, err);
     if (result == CE_OK)
         result = load_linear(&b->out, t->width, t->width, w, block, names->out, err);
     if (result == CE_OK)
@@ -142,8 +169,8 @@ static int load_block(ce_block *b, const ce_transformer *t, ce_weights *w,
         result = load_scale(&b->out, w, block, names->scale_1, err);
     if (result == CE_OK && t->layer_scale)
         result = load_scale(&b->proj, w, block, names->scale_2, err);
-    ce_linear *const layers[] = {&b->qkv, &b->out, &b->fc, &b->proj};
-    for (size_t i = 0; i < 4 && result == CE_OK; i++)
+    ce_linear *const layers[] = {&b->query, &b->qkv, &b->out, &b->fc, &b->proj};
+    for (size_t i = 0; i < 5 && result == CE_OK; i++)
         result = ce_linear_set_precision(layers[i], t->precision, err);
     return result;
 }
@@ -165,7 +192,8 @@ static void *load_blocks(void *context) {
     for (size_t i = l->first; i < l->t->layers; i += 2) {
         char block[200];
         snprintf(block, sizeof block, "%s%zu.", l->prefix, i);
-        l->result = load_block(&l->t->blocks[i], l->t, l->w, block, l->names, &l->err);
+        l->result = load_block(&l->t->blocks[i], l->t, i + 1 == l->t->layers, l->w, block,
+                               l->names, &l->err);
         if (l->result < 0) {
             l->failed = i;
             break;
@@ -198,6 +226,7 @@ void ce_transformer_free(ce_transformer *t) {
         ce_block *b = &t->blocks[i];
         ce_norm_free(&b->ln_1);
         ce_norm_free(&b->ln_2);
+        ce_linear_free(&b->query);
         ce_linear_free(&b->qkv);
         ce_linear_free(&b->out);
         ce_linear_free(&b->fc);
@@ -231,13 +260,19 @@ static void pack_values(float *dst, const float *v, size_t ld, size_t length, si
     }
 }
 
-/* mixed [length, width], the columns of this head; qkv points at its query columns. */
-static void attend_head(const ce_transformer *t, float *mixed, const float *qkv,
+/* What attention reads: the rows of a batch, each part with its row stride. */
+typedef struct attended {
+    const float *query, *key, *value;
+    size_t query_stride, stride;
+} attended;
+
+/* mixed [length, width], the columns of this head, which x points at. */
+static void attend_head(const ce_transformer *t, float *mixed, const attended *x,
                         size_t length, const head_scratch *s) {
     const ce_kernels *kernels = ce_kernels_get();
-    size_t size = t->width / t->heads, ld = 3 * t->width, stride = scores_stride(length);
-    kernels->pack(s->a, qkv, ld, length, size, kernels->mr);
-    kernels->pack(s->b, qkv + t->width, ld, length, size, kernels->nr);
+    size_t size = t->width / t->heads, stride = scores_stride(length);
+    kernels->pack(s->a, x->query, x->query_stride, length, size, kernels->mr);
+    kernels->pack(s->b, x->key, x->stride, length, size, kernels->nr);
     ce_gemm_run(&(ce_gemm){.m = length,
                            .n = length,
                            .k = size,
@@ -254,7 +289,7 @@ static void attend_head(const ce_transformer *t, float *mixed, const float *qkv,
         kernels->softmax(row, stride, scale);
     }
     kernels->pack(s->a, s->scores, stride, length, length, kernels->mr);
-    pack_values(s->b, qkv + 2 * t->width, ld, length, size, kernels->nr);
+    pack_values(s->b, x->value, x->stride, length, size, kernels->nr);
     ce_gemm_run(&(ce_gemm){.m = length,
                            .n = size,
                            .k = length,
@@ -292,7 +327,7 @@ size_t ce_transformer_scratch(const ce_transformer *t, size_t rows, size_t longe
     size_t all = row_scratch(t, rows, longest);
     return all == SIZE_MAX ? all
                            : all + packed_a_size(t, longest) + packed_b_size(t, longest) +
-                                 longest * scores_stride(longest);
+                                 (longest + 1) * scores_stride(longest) + CE_MAX_LANES;
 }
 
 size_t ce_transformer_tree_scratch(const ce_transformer *t, size_t rows, size_t deepest) {
@@ -315,7 +350,8 @@ typedef struct pass {
     head_scratch head;
     /* or a tree */
     const uint32_t *depths; /* [rows] */
-    uint32_t *path;         /* [deepest] of the row in hand, the rows from its root on */
+    uint32_t *path;         /* [deepest] of the row in hand, the rows from its root on; of
+                               sequences: 0, 1, ... */
     float *scores;          /* [deepest] */
 } pass;
 
@@ -323,28 +359,45 @@ static void norm_rows(const pass *p, const ce_norm *norm, float *y) {
     ce_norm_forward(norm, y, p->x, p->t->width, p->rows, p->t->width, p->t->eps);
 }
 
-static void attend_sequences(const pass *p) {
+static void attend_sequences(const pass *p, const attended *x) {
     const ce_transformer *t = p->t;
+    size_t size = t->width / t->heads;
     for (size_t s = 0, first = 0; s < p->n; first += p->lengths[s++])
-        for (size_t h = 0, at = 0; h < t->heads; h++, at += t->width / t->heads)
-            attend_head(t, p->normed + first * t->width + at,
-                        p->qkv + first * 3 * t->width + at, p->lengths[s], &p->head);
+        for (size_t h = 0, at = 0; h < t->heads; h++, at += size) {
+            attended head = {x->query + first * x->query_stride + at,
+                             x->key + first * x->stride + at,
+                             x->value + first * x->stride + at, x->query_stride, x->stride};
+            attend_head(t, p->normed + first * t->width + at, &head, p->lengths[s],
+                        &p->head);
+        }
+}
+
+/* The query's row `row` becomes row `row` of what heads mix. */
+static void attend_row(const pass *p, const attended *x, size_t row, size_t first,
+                       size_t n) {
+    const ce_transformer *t = p->t;
+    ce_kernels_get()->attend(p->normed + row * t->width, x->query + row * x->query_stride,
+                             x->key + first * x->stride, x->value + first * x->stride,
+                             x->stride, p->path, n, t->heads, t->width / t->heads,
+                             p->scores);
+}
+
+/* The query has the wanted rows alone. */
+static void attend_wanted(const pass *p, const attended *x, const ce_wanted *wanted) {
+    for (size_t s = 0, first = 0, i = 0; s < p->n; first += p->lengths[s++])
+        for (; i < wanted->n && wanted->rows[i] < first + p->lengths[s]; i++)
+            attend_row(p, x, i, first, p->lengths[s]);
 }
 
 /* Row by row: a text has few tokens before each, and a row's sums are the same whatever
  * else is in the tree. */
-static void attend_tree(const pass *p, const ce_wanted *wanted) {
-    const ce_transformer *t = p->t;
-    size_t width = t->width, next = 0;
-    for (size_t i = 0; i < p->rows; i++) {
-        const float *query = p->qkv + i * 3 * width;
+static void attend_tree(const pass *p, const attended *x, size_t rows,
+                        const ce_wanted *wanted) {
+    for (size_t i = 0, next = 0; i < rows; i++) {
         p->path[p->depths[i]] = (uint32_t)i;
         if (wanted && (next == wanted->n || wanted->rows[next] != i))
             continue;
-        next++;
-        ce_kernels_get()->attend(p->normed + i * width, query, p->qkv + width,
-                                 p->qkv + 2 * width, 3 * width, p->path, p->depths[i] + 1,
-                                 t->heads, width / t->heads, p->scores);
+        attend_row(p, x, next++, 0, p->depths[i] + 1);
     }
 }
 
@@ -353,21 +406,41 @@ static void keep(float *rows, const ce_wanted *wanted, size_t width) {
         memmove(rows + i * width, rows + wanted->rows[i] * width, width * sizeof *rows);
 }
 
-static void attention_branch(pass *p, const ce_block *b, const ce_wanted *wanted) {
-    const ce_transformer *t = p->t;
-    if (!t->post_norm)
-        norm_rows(p, &b->ln_1, p->normed);
-    ce_linear_forward(&b->qkv, p->qkv, t->post_norm ? p->x : p->normed, p->rows,
-                      CE_NO_ACTIVATION, false, p->workspace);
-    if (p->depths)
-        attend_tree(p, wanted);
-    else
-        attend_sequences(p);
+/* Query, key and value of the last block; from here on only the wanted rows count. */
+static attended map_last(pass *p, const ce_block *b, const ce_wanted *wanted) {
+    size_t width = p->t->width, rows = p->rows;
+    float *in = p->t->post_norm ? p->x : p->normed, *query = p->qkv + rows * 2 * width;
+    ce_linear_forward(&b->qkv, p->qkv, in, rows, CE_NO_ACTIVATION, false, p->workspace);
     if (wanted) {
-        keep(p->x, wanted, t->width);
-        keep(p->normed, wanted, t->width);
+        keep(p->x, wanted, width);
+        if (in != p->x)
+            keep(in, wanted, width);
         p->rows = wanted->n;
     }
+    ce_linear_forward(&b->query, query, in, p->rows, CE_NO_ACTIVATION, false, p->workspace);
+    return (attended){query, p->qkv, p->qkv + width, width, 2 * width};
+}
+
+static attended map_all(const pass *p, const ce_block *b) {
+    size_t width = p->t->width;
+    ce_linear_forward(&b->qkv, p->qkv, p->t->post_norm ? p->x : p->normed, p->rows,
+                      CE_NO_ACTIVATION, false, p->workspace);
+    return (attended){p->qkv, p->qkv + width, p->qkv + 2 * width, 3 * width, 3 * width};
+}
+
+static void attention_branch(pass *p, const ce_block *b, bool is_last,
+                             const ce_wanted *wanted) {
+    const ce_transformer *t = p->t;
+    size_t rows = p->rows;
+    if (!t->post_norm)
+        norm_rows(p, &b->ln_1, p->normed);
+    attended x = is_last ? map_last(p, b, wanted) : map_all(p, b);
+    if (p->depths)
+        attend_tree(p, &x, rows, wanted);
+    else if (wanted)
+        attend_wanted(p, &x, wanted);
+    else
+        attend_sequences(p, &x);
     ce_linear_forward(&b->out, p->x, p->normed, p->rows, CE_NO_ACTIVATION, true,
                       p->workspace);
     if (t->post_norm)
@@ -393,7 +466,8 @@ static void run(pass *p, const ce_wanted *wanted, float *scratch) {
     p->hidden = ce_take(&scratch, p->rows * t->hidden);
     p->workspace = scratch;
     for (size_t layer = 0; layer < t->layers; layer++) {
-        attention_branch(p, &t->blocks[layer], layer + 1 == t->layers ? wanted : NULL);
+        bool is_last = layer + 1 == t->layers;
+        attention_branch(p, &t->blocks[layer], is_last, is_last ? wanted : NULL);
         mlp_branch(p, &t->blocks[layer]);
     }
 }
@@ -409,6 +483,10 @@ void ce_transformer_forward(const ce_transformer *t, float *x, const size_t *len
     p.head = (head_scratch){ce_take(&scratch, packed_a_size(t, longest)),
                             ce_take(&scratch, packed_b_size(t, longest)),
                             ce_take(&scratch, longest * scores_stride(longest))};
+    p.scores = p.head.scores;                        /* never both at once */
+    p.path = (uint32_t *)ce_take(&scratch, longest); /* of the same size as a float */
+    for (size_t i = 0; i < longest; i++)
+        p.path[i] = (uint32_t)i;
     run(&p, wanted, scratch);
 }
 

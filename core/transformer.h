@@ -34,9 +34,12 @@ typedef struct ce_norm {
     float *gain, *bias; /* [width] */
 } ce_norm;
 
+/* The last block's query stands apart, since it is only asked for the wanted rows. */
 typedef struct ce_block {
     ce_norm ln_1, ln_2;
-    ce_linear qkv, out, fc, proj;
+    ce_linear query; /* of the last block */
+    ce_linear qkv;   /* query, key and value stacked; of the last block: key and value */
+    ce_linear out, fc, proj;
 } ce_block;
 
 typedef struct ce_transformer {

@@ -163,8 +163,8 @@ static void average(float *mean, const float *rows, size_t n, size_t width) {
 static void pool(const vit *v, float *pooled, float *x, size_t n, float *scratch) {
     size_t width = v->transformer.width, count = tokens(v, v->class_token != NULL);
     float eps = v->transformer.eps;
-    if (v->pool == CE_POOL_FIRST) { /* the norm takes each row alone: before is after */
-        ce_norm_forward(&v->post, pooled, x, count * width, n, width, eps);
+    if (v->pool == CE_POOL_FIRST) { /* of which the last block has left nothing else */
+        ce_norm_forward(&v->post, pooled, x, width, n, width, eps);
         return;
     }
     if (!v->norm_after_pool)
@@ -182,13 +182,17 @@ static void vit_encode(const ce_vision *base, float *out, const float *pixels, s
                        float *scratch) {
     const vit *v = (const vit *)base;
     size_t width = v->transformer.width, count = tokens(v, v->class_token != NULL);
-    size_t lengths[BATCH_ROWS];
+    size_t lengths[BATCH_ROWS], first[BATCH_ROWS];
+    ce_wanted wanted = {first, n}; /* the class tokens */
     float *x = ce_take(&scratch, n * count * width);
     float *pooled = ce_take(&scratch, n * width);
     embed(v, x, pixels, n, scratch);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         lengths[i] = count;
-    ce_transformer_forward(&v->transformer, x, lengths, n, NULL, scratch);
+        first[i] = i * count;
+    }
+    ce_transformer_forward(&v->transformer, x, lengths, n,
+                           v->pool == CE_POOL_FIRST ? &wanted : NULL, scratch);
     pool(v, v->has_projection ? pooled : out, x, n, scratch);
     if (v->has_projection)
         ce_linear_forward(&v->projection, out, pooled, n, CE_NO_ACTIVATION, false, scratch);
