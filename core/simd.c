@@ -7,6 +7,10 @@
 #include <math.h>
 #include <string.h>
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 #if defined(__AVX512F__)
 enum { MR = 12, NV = 2 };
 #define KERNELS_NAME "AVX-512"
@@ -141,12 +145,45 @@ static void pack(float *restrict dst, const float *restrict src, size_t ld, size
     }
 }
 
+/* The smaller and the larger of a bound and x; NaN stays NaN. 1 / x for x in [1, 2^126]:
+ * AVX-512 divides slowly, and one step of Newton's makes 24 bits of its estimate's 14. */
+#if defined(__AVX512F__)
+static inline vf min_vf(vf bound, vf x) {
+    return (vf)_mm512_min_ps((__m512)bound, (__m512)x);
+}
+static inline vf max_vf(vf bound, vf x) {
+    return (vf)_mm512_max_ps((__m512)bound, (__m512)x);
+}
+static inline vf inverse_vf(vf x) {
+    vf r = (vf)_mm512_rcp14_ps((__m512)x);
+    return r + r * (splat(1) - x * r);
+}
+#else
+#if defined(__AVX2__)
+static inline vf min_vf(vf bound, vf x) {
+    return (vf)_mm256_min_ps((__m256)bound, (__m256)x);
+}
+static inline vf max_vf(vf bound, vf x) {
+    return (vf)_mm256_max_ps((__m256)bound, (__m256)x);
+}
+#else
+static inline vf min_vf(vf bound, vf x) {
+    return select_vf(bound < x, bound, x);
+}
+static inline vf max_vf(vf bound, vf x) {
+    return select_vf(bound > x, bound, x);
+}
+#endif
+static inline vf inverse_vf(vf x) {
+    return splat(1) / x;
+}
+#endif
+
 /* e^x for x <= 88: Cody-Waite reduction to |r| <= ln2/2, the Taylor polynomial of degree 7
- * (remainder below 1e-9), 2^n put into the exponent. Below -87 the result is 0. */
-static inline vf exp_vf(vf x) {
+ * (remainder below 1e-9), 2^n put into the exponent. Below -87 it is e^-87. */
+static inline vf exp_bounded_vf(vf x) {
     const float round_bias = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
-    vi small = x < splat(-87.0f);
-    x = select_vf(small, splat(-87.0f), x);
+    x = max_vf(splat(-87.0f), x);
     vf shifted = x * splat(1.44269504088896341f) + splat(round_bias);
     vi n = (vi)shifted - (vi)splat(round_bias);
     vf whole = shifted - splat(round_bias);
@@ -159,24 +196,27 @@ static inline vf exp_vf(vf x) {
     p = p * r + splat(1.0f / 6);
     p = p * r + splat(0.5f);
     p = p * r * r + r + splat(1.0f);
-    vf scaled = (vf)((vi)p + (n << 23));
-    return select_vf(small, splat(0), scaled);
+    return (vf)((vi)p + (n << 23));
 }
 
-static inline vf min_vf(vf a, vf b) {
-    return select_vf(a < b, a, b);
+/* The same, but 0 below -87. */
+static inline vf exp_vf(vf x) {
+    return select_vf(x < splat(-87.0f), splat(0), exp_bounded_vf(x));
+}
+
+static inline vf sigmoid_times(vf x, vf minus_u) {
+    vf e = exp_bounded_vf(min_vf(splat(87.0f), minus_u));
+    return x * inverse_vf(splat(1) + e);
 }
 
 static inline vf quick_gelu_vf(vf x) {
-    vf e = exp_vf(min_vf(x * splat(-1.702f), splat(88.0f)));
-    return x / (splat(1) + e);
+    return sigmoid_times(x, x * splat(-1.702f));
 }
 
 /* (1 + tanh(u)) / 2 = sigmoid(2 u) */
 static inline vf gelu_tanh_vf(vf x) {
     vf twice = x * (splat(1.5957691216f) + x * x * splat(0.0713548163f));
-    vf e = exp_vf(min_vf(-twice, splat(88.0f)));
-    return x / (splat(1) + e);
+    return sigmoid_times(x, -twice);
 }
 
 /* Phi(-|x|) = exp(-x^2 / 2) * P(t), t = 1 / (1 + |x| / 3): the form of Abramowitz and
@@ -184,7 +224,7 @@ static inline vf gelu_tanh_vf(vf x) {
 static inline vf gelu_vf(vf x) {
     vi negative = x < splat(0);
     vf size = select_vf(negative, -x, x);
-    vf t = splat(1) / (splat(1) + size * splat(1.0f / 3));
+    vf t = inverse_vf(splat(1) + min_vf(splat(1e30f), size) * splat(1.0f / 3));
     static const float coefficients[] = {
         6.03113358e-06f, 0.132817909f, 0.134893581f,  0.105359338f, 0.143100798f,
         -0.101906858f,   0.283865392f, -0.324901402f, 0.154495344f, -0.0277301334f};
@@ -196,25 +236,27 @@ static inline vf gelu_vf(vf x) {
     return x * select_vf(negative, tail, splat(1) - tail);
 }
 
-static void activate(float *x, size_t n, ce_activation activation) {
-    if (activation == CE_NO_ACTIVATION)
+static inline __attribute__((always_inline)) void map(float *x, size_t n, vf (*f)(vf)) {
+    size_t whole = n - n % LANES;
+    for (size_t i = 0; i < whole; i += LANES)
+        store(x + i, f(load(x + i)));
+    if (n == whole)
         return;
-    for (size_t i = 0; i < n; i += LANES) {
-        size_t left = n - i < LANES ? n - i : LANES;
-        float part[LANES] = {0};
-        memcpy(part, x + i, left * sizeof *x);
-        vf v = load(part);
-        if (activation == CE_RELU)
-            v = relu_vf(v);
-        else if (activation == CE_QUICK_GELU)
-            v = quick_gelu_vf(v);
-        else if (activation == CE_GELU_TANH)
-            v = gelu_tanh_vf(v);
-        else
-            v = gelu_vf(v);
-        store(part, v);
-        memcpy(x + i, part, left * sizeof *x);
-    }
+    float part[LANES] = {0};
+    memcpy(part, x + whole, (n - whole) * sizeof *x);
+    store(part, f(load(part)));
+    memcpy(x + whole, part, (n - whole) * sizeof *x);
+}
+
+static void activate(float *x, size_t n, ce_activation activation) {
+    if (activation == CE_RELU)
+        map(x, n, relu_vf);
+    else if (activation == CE_QUICK_GELU)
+        map(x, n, quick_gelu_vf);
+    else if (activation == CE_GELU_TANH)
+        map(x, n, gelu_tanh_vf);
+    else if (activation == CE_GELU)
+        map(x, n, gelu_vf);
 }
 
 static float sum(const float *x, size_t n, float centre, bool squared) {
