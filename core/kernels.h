@@ -62,6 +62,14 @@ typedef struct ce_kernels {
     /* In place. The GELUs are within 2e-7 * max(1, |x|) of the exact value. */
     void (*activate)(float *x, size_t n, ce_activation activation);
 
+    /* A tile of core/winograd, n channels: in [16] points at its 4x4 inputs, and out + k *
+     * stride is what becomes of them at point k; in + k * stride is what the layer of point
+     * k made of it, out [4] points at the 2x2 outputs, in each of which what is below 0
+     * becomes 0 after bias [n] is added. */
+    void (*winograd_in)(float *out, size_t stride, const float *const *in, size_t n);
+    void (*winograd_out)(float *const *out, const float *in, size_t stride,
+                         const float *bias, size_t n);
+
     /* Widens n stored values to float32; returns false if any is NaN or infinite. */
     bool (*widen)(float *out, const void *in, ce_dtype dtype, size_t n);
 } ce_kernels;

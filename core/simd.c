@@ -352,6 +352,73 @@ static void attend(float *out, const float *query, const float *keys, const floa
                         scores);
 }
 
+static inline vf load_part(const float *p, size_t n) {
+    float part[LANES] = {0};
+    if (n >= LANES)
+        return load(p);
+    memcpy(part, p, n * sizeof *p);
+    return load(part);
+}
+
+static inline void store_part(float *p, vf v, size_t n) {
+    float part[LANES];
+    store(part, v);
+    if (n >= LANES)
+        store(p, v);
+    else
+        memcpy(p, part, n * sizeof *p);
+}
+
+/* B^T d of one column: B^T = [1 0 -1 0; 0 1 1 0; 0 -1 1 0; 0 1 0 -1]. */
+static inline void winograd_column(vf to[4], vf a, vf b, vf c, vf d) {
+    to[0] = a - c;
+    to[1] = b + c;
+    to[2] = c - b;
+    to[3] = b - d;
+}
+
+static void winograd_in(float *out, size_t stride, const float *const *in, size_t n) {
+    for (size_t i = 0; i < n; i += LANES) {
+        vf d[16], half[4][4], whole[4];
+#pragma GCC unroll 16
+        for (int k = 0; k < 16; k++)
+            d[k] = load_part(in[k] + i, n - i);
+#pragma GCC unroll 4
+        for (int x = 0; x < 4; x++)
+            winograd_column(half[x], d[x], d[4 + x], d[8 + x], d[12 + x]);
+#pragma GCC unroll 4
+        for (int y = 0; y < 4; y++) {
+            winograd_column(whole, half[0][y], half[1][y], half[2][y], half[3][y]);
+#pragma GCC unroll 4
+            for (int x = 0; x < 4; x++)
+                store_part(out + (size_t)(4 * y + x) * stride + i, whole[x], n - i);
+        }
+    }
+}
+
+static void winograd_out(float *const *out, const float *in, size_t stride,
+                         const float *bias, size_t n) {
+    for (size_t i = 0; i < n; i += LANES) {
+        vf half[2][4], added = load_part(bias + i, n - i);
+#pragma GCC unroll 4
+        for (int x = 0; x < 4; x++) { /* A^T = [1 1 1 0; 0 1 -1 -1] */
+            vf m[4];
+#pragma GCC unroll 4
+            for (int y = 0; y < 4; y++)
+                m[y] = load_part(in + (size_t)(4 * y + x) * stride + i, n - i);
+            half[0][x] = m[0] + m[1] + m[2];
+            half[1][x] = m[1] - m[2] - m[3];
+        }
+#pragma GCC unroll 2
+        for (int y = 0; y < 2; y++) {
+            vf left = half[y][0] + half[y][1] + half[y][2];
+            vf right = half[y][1] - half[y][2] - half[y][3];
+            store_part(out[2 * y] + i, relu_vf(left + added), n - i);
+            store_part(out[2 * y + 1] + i, relu_vf(right + added), n - i);
+        }
+    }
+}
+
 static inline float from_bits(uint32_t bits) {
     float x;
     memcpy(&x, &bits, sizeof x);
@@ -408,5 +475,7 @@ const ce_kernels CE_KERNELS = {
     .softmax = softmax,
     .attend = attend,
     .activate = activate,
+    .winograd_in = winograd_in,
+    .winograd_out = winograd_out,
     .widen = widen,
 };

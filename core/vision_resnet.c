@@ -9,10 +9,12 @@
  * Batch normalisation is folded into the convolution before it when the model is opened.
  * Activations are kept as [picture, row, column, channel], so a 1x1 convolution is a linear
  * layer as it stands, and so is a 3x3 one whose rows are neighbourhoods: they are packed
- * from where they lie, never copied together.
+ * from where they lie, never copied together. In float32 a 3x3 one of stride 1 goes through
+ * core/winograd.
  */
 #include "towers.h"
 #include "vision_resnet_pool.h"
+#include "winograd.h"
 
 #include <math.h>
 #include <stdint.h>
@@ -24,7 +26,9 @@ enum { BATCH_FLOATS = 2 * 1024 * 1024 /* of the largest activation of a batch */
 static const double batch_norm_eps = 1e-5;
 
 typedef struct conv {
-    ce_linear linear; /* [out, kernel * kernel * in] */
+    ce_linear linear; /* [out, kernel * kernel * in]; without weights where `fast` */
+    ce_winograd winograd;
+    bool fast; /* winograd has the weights */
     size_t kernel, stride;
 } conv;
 
@@ -58,15 +62,20 @@ static size_t positions_of(shape s) {
     return s.n * s.height * s.width;
 }
 
+static void conv_free(conv *c) {
+    ce_linear_free(&c->linear);
+    ce_winograd_free(&c->winograd);
+}
+
 static void resnet_free(ce_vision *base) {
     resnet *r = (resnet *)base;
     for (size_t i = 0; i < 3; i++)
-        ce_linear_free(&r->stem[i].linear);
+        conv_free(&r->stem[i]);
     for (size_t i = 0; r->blocks && i < r->block_count; i++) {
-        ce_linear_free(&r->blocks[i].conv1.linear);
-        ce_linear_free(&r->blocks[i].conv2.linear);
-        ce_linear_free(&r->blocks[i].conv3.linear);
-        ce_linear_free(&r->blocks[i].downsample.linear);
+        conv_free(&r->blocks[i].conv1);
+        conv_free(&r->blocks[i].conv2);
+        conv_free(&r->blocks[i].conv3);
+        conv_free(&r->blocks[i].downsample);
     }
     free(r->blocks);
     free(r->zeros);
@@ -157,6 +166,11 @@ static shape convolve(const resnet *r, const conv *c, float *out, const float *i
     if (c->kernel == 1) {
         ce_linear_forward(&c->linear, out, in, positions_of(s), activation, accumulate,
                           scratch);
+        return o;
+    }
+    if (c->fast) { /* whose activation is always this one */
+        ce_winograd_forward(&c->winograd, out, in, s.n, s.height, s.width, r->zeros,
+                            scratch);
         return o;
     }
     neighbourhoods h = {in, r->zeros, s, o, c->stride};
@@ -283,21 +297,33 @@ static int set_folded(conv *c, const ce_weights *w, const ce_tensor *t,
         if (result < 0)
             break;
         fold(rows, stored, factors + o, n, depth / area, area);
-        result = ce_linear_set_rows(&c->linear, o, rows, n, ce_weights_path(w), err);
+        const char *path = ce_weights_path(w);
+        result = c->fast ? ce_winograd_set_rows(&c->winograd, o, rows, n, path, err)
+                         : ce_linear_set_rows(&c->linear, o, rows, n, path, err);
     }
     free(stored);
     return result;
 }
 
+/* Whether a product is large enough that 8 bits save more than the rounding of its rows and
+ * the scaling of its sums cost (64 x 64 loses an eighth, 64 x 256 gains two thirds). */
+static bool is_worth_narrowing(const ce_linear *l) {
+    return l->in * l->out >= 40 * (l->in + l->out);
+}
+
 /* Loads a convolution without bias and the batch norm behind it:
  * y = (Wx - mean) * gain / sqrt(var + eps) + bias, with the factor moved into W. */
 static int load_conv(conv *c, ce_weights *w, const char *conv_name, const char *norm_name,
-                     size_t out, size_t in, size_t kernel, size_t stride, ce_error *err) {
+                     size_t out, size_t in, size_t kernel, size_t stride,
+                     ce_precision precision, ce_error *err) {
     char name[256];
     size_t stored_shape[] = {out, in, kernel, kernel};
     ce_tensor *t;
     *c = (conv){.kernel = kernel, .stride = stride};
     ce_linear_init(&c->linear, out, in * kernel * kernel);
+    ce_winograd_init(&c->winograd, out, in);
+    bool stays = precision == CE_FP32 || !is_worth_narrowing(&c->linear);
+    c->fast = kernel == 3 && stride == 1 && stays;
     snprintf(name, sizeof name, "%s.weight", conv_name);
     int result = ce_weights_take(w, &t, name, 4, stored_shape, err);
     if (result < 0)
@@ -311,7 +337,8 @@ static int load_conv(conv *c, ce_weights *w, const char *conv_name, const char *
     if (result == CE_OK && !ce_weights_is_shapes_only(w)) {
         result = set_folded(c, w, t, factors, err);
         if (result == CE_OK)
-            result = ce_linear_set_bias_values(&c->linear, 0, biases, out, err);
+            result = c->fast ? ce_winograd_set_bias(&c->winograd, biases, err)
+                             : ce_linear_set_bias_values(&c->linear, 0, biases, out, err);
         ce_tensor_release(t);
     }
     free(factors);
@@ -322,31 +349,28 @@ static int load_conv(conv *c, ce_weights *w, const char *conv_name, const char *
 /* The same, with both names behind `block`. */
 static int load_part(conv *c, ce_weights *w, const char *block, const char *conv_name,
                      const char *norm_name, size_t out, size_t in, size_t kernel,
-                     ce_error *err) {
+                     ce_precision precision, ce_error *err) {
     char full[128], norm[128];
     snprintf(full, sizeof full, "%s.%s", block, conv_name);
     snprintf(norm, sizeof norm, "%s.%s", block, norm_name);
-    return load_conv(c, w, full, norm, out, in, kernel, 1, err);
+    return load_conv(c, w, full, norm, out, in, kernel, 1, precision, err);
 }
 
 static int load_bottleneck(bottleneck *b, ce_weights *w, const char *block, size_t in,
-                           size_t planes, ce_error *err) {
-    int result = load_part(&b->conv1, w, block, "conv1", "bn1", planes, in, 1, err);
+                           size_t planes, ce_precision precision, ce_error *err) {
+    int result =
+        load_part(&b->conv1, w, block, "conv1", "bn1", planes, in, 1, precision, err);
     if (result == CE_OK)
-        result = load_part(&b->conv2, w, block, "conv2", "bn2", planes, planes, 3, err);
+        result = load_part(&b->conv2, w, block, "conv2", "bn2", planes, planes, 3,
+                           precision, err);
     if (result == CE_OK)
-        result = load_part(&b->conv3, w, block, "conv3", "bn3", planes * 4, planes, 1, err);
+        result = load_part(&b->conv3, w, block, "conv3", "bn3", planes * 4, planes, 1,
+                           precision, err);
     b->has_downsample = b->stride == 2 || in != planes * 4;
     if (result == CE_OK && b->has_downsample)
         result = load_part(&b->downsample, w, block, "downsample.0", "downsample.1",
-                           planes * 4, in, 1, err);
+                           planes * 4, in, 1, precision, err);
     return result;
-}
-
-/* Whether a product is large enough that 8 bits save more than the rounding of its rows and
- * the scaling of its sums cost (64 x 64 loses an eighth, 64 x 256 gains two thirds). */
-static bool is_worth_narrowing(const ce_linear *l) {
-    return l->in * l->out >= 40 * (l->in + l->out);
 }
 
 /* The stem stays float32: it sees the pixels, and has next to no weights. */
@@ -398,7 +422,7 @@ static int load_stages(resnet *r, const ce_config *config, ce_weights *w, ce_err
             char name[64];
             snprintf(name, sizeof name, "visual.layer%zu.%zu", stage + 1, i);
             b->stride = stage > 0 && i == 0 ? 2 : 1;
-            result = load_bottleneck(b, w, name, in, planes, err);
+            result = load_bottleneck(b, w, name, in, planes, config->precision, err);
             if (result == CE_OK)
                 result = narrow_bottleneck(b, config->precision, err);
             size_t area = height * width;
@@ -421,7 +445,7 @@ static int load_stem(resnet *r, size_t width, ce_weights *w, ce_error *err) {
         snprintf(conv_name, sizeof conv_name, "visual.conv%zu", i + 1);
         snprintf(norm_name, sizeof norm_name, "visual.bn%zu", i + 1);
         result = load_conv(&r->stem[i], w, conv_name, norm_name, out[i], in[i], 3,
-                           i == 0 ? 2 : 1, err);
+                           i == 0 ? 2 : 1, CE_FP32, err);
     }
     plan_stem(r);
     return result;
@@ -462,6 +486,10 @@ static void size_batch(resnet *r) {
     size_t n = BATCH_FLOATS / largest;
     n = n < 1 ? 1 : n > 8 ? 8 : n;
     need(&all, ce_resnet_pool_scratch(&r->pool, n));
+    for (size_t i = 0; i < 3; i++)
+        need(&all, ce_winograd_scratch(&r->stem[i].winograd));
+    for (size_t i = 0; i < r->block_count; i++)
+        need(&all, ce_winograd_scratch(&r->blocks[i].conv2.winograd));
     for (size_t i = 0; i < BUFFERS; i++)
         all += ce_round_up(n * r->sizes[i], CE_MAX_LANES);
     r->base.batch = n;
