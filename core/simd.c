@@ -25,6 +25,23 @@ enum { NR = NV * LANES };
 
 extern const ce_kernels CE_KERNELS;
 
+static inline vf load_part(const float *p, size_t n) {
+    float part[LANES] = {0};
+    if (n >= LANES)
+        return load(p);
+    memcpy(part, p, n * sizeof *p);
+    return load(part);
+}
+
+static inline void store_part(float *p, vf v, size_t n) {
+    float part[LANES];
+    store(part, v);
+    if (n >= LANES)
+        store(p, v);
+    else
+        memcpy(p, part, n * sizeof *p);
+}
+
 /* The lanes are added in a fixed tree. */
 static inline float sum_lanes(vf v) {
     float lane[LANES];
@@ -260,18 +277,24 @@ static void activate(float *x, size_t n, ce_activation activation) {
 }
 
 static float sum(const float *x, size_t n, float centre, bool squared) {
-    vf total = splat(0);
-    size_t whole = n - n % LANES;
-    for (size_t i = 0; i < whole; i += LANES) {
+    vf total[4] = {splat(0), splat(0), splat(0), splat(0)}; /* none waits for another */
+    size_t i = 0;
+    for (; i + 4 * LANES <= n; i += 4 * LANES)
+#pragma GCC unroll 4
+        for (size_t j = 0; j < 4; j++) {
+            vf d = load(x + i + j * LANES) - splat(centre);
+            total[j] += squared ? d * d : d;
+        }
+    for (; i + LANES <= n; i += LANES) {
         vf d = load(x + i) - splat(centre);
-        total += squared ? d * d : d;
+        total[0] += squared ? d * d : d;
     }
     float rest = 0;
-    for (size_t i = whole; i < n; i++) {
+    for (; i < n; i++) {
         float d = x[i] - centre;
         rest += squared ? d * d : d;
     }
-    return sum_lanes(total) + rest;
+    return sum_lanes((total[0] + total[1]) + (total[2] + total[3])) + rest;
 }
 
 static void layer_norm(float *y, const float *x, const float *gain, const float *bias,
@@ -279,8 +302,11 @@ static void layer_norm(float *y, const float *x, const float *gain, const float 
     float mean = sum(x, n, 0, false) / (float)n;
     float variance = sum(x, n, mean, true) / (float)n;
     float scale = 1 / sqrtf(variance + eps);
-    for (size_t i = 0; i < n; i++)
-        y[i] = (x[i] - mean) * scale * gain[i] + bias[i];
+    for (size_t i = 0; i < n; i += LANES) {
+        vf v = (load_part(x + i, n - i) - splat(mean)) * splat(scale);
+        store_part(y + i, v * load_part(gain + i, n - i) + load_part(bias + i, n - i),
+                   n - i);
+    }
 }
 
 static void softmax(float *x, size_t n, float scale) {
@@ -350,23 +376,6 @@ static void attend(float *out, const float *query, const float *keys, const floa
         else
             attend_head(out + at, query + at, keys + at, values + at, ld, path, n, size,
                         scores);
-}
-
-static inline vf load_part(const float *p, size_t n) {
-    float part[LANES] = {0};
-    if (n >= LANES)
-        return load(p);
-    memcpy(part, p, n * sizeof *p);
-    return load(part);
-}
-
-static inline void store_part(float *p, vf v, size_t n) {
-    float part[LANES];
-    store(part, v);
-    if (n >= LANES)
-        store(p, v);
-    else
-        memcpy(p, part, n * sizeof *p);
 }
 
 /* B^T d of one column: B^T = [1 0 -1 0; 0 1 1 0; 0 -1 1 0; 0 1 0 -1]. */
