@@ -19,8 +19,9 @@ typedef struct job {
     ce_model *model;
     ce_lookup lookup; /* its cache is NULL where there is none */
     size_t n;         /* pictures that are to be done */
-    size_t team;      /* threads that share one worker's products: more than 1 where there
-                         are fewer chunks than cores */
+    size_t workers;
+    size_t team; /* threads that share one worker's products: more than 1 where there are
+                    fewer chunks than cores */
     float *embeds;
     ce_item_status *status;
     const ce_picture *pictures;
@@ -192,6 +193,20 @@ static int encode_picture_chunk(job *j, worker *w, size_t first, size_t count,
     return result;
 }
 
+/* Takes the next pictures; 0: none is left. Towards the end they become fewer, so that the
+ * workers end together. */
+static size_t claim(job *j, size_t *first) {
+    size_t at = atomic_load(&j->next), count;
+    do {
+        size_t left = j->n - at, share = (left + 2 * j->workers - 1) / (2 * j->workers);
+        count = share < PICTURE_CHUNK ? share : PICTURE_CHUNK;
+        if (j->team > 1) /* their workers have a chunk each, and more cores to share it */
+            count = left < PICTURE_CHUNK ? left : PICTURE_CHUNK;
+    } while (!atomic_compare_exchange_weak(&j->next, &at, at + count));
+    *first = at;
+    return count;
+}
+
 /* Claims chunks until none is left. */
 static void work(ce_crew *crew, void *context) {
     job *j = context;
@@ -206,10 +221,9 @@ static void work(ce_crew *crew, void *context) {
         result = ce_team_new(&team, j->team, &err);
     ce_linear_use_team(team);
     while (result == CE_OK && !stop(j)) {
-        size_t first = atomic_fetch_add(&j->next, PICTURE_CHUNK);
+        size_t first, count = claim(j, &first);
         if (first >= j->n)
             break;
-        size_t count = j->n - first < PICTURE_CHUNK ? j->n - first : PICTURE_CHUNK;
         result = encode_picture_chunk(j, &w, first, count, &err);
         atomic_fetch_add(&crew->done, count);
     }
@@ -228,7 +242,8 @@ static int run(job *j, ce_error *err) {
     size_t threads = ce_crew_threads(j->crew.options);
     j->team = chunks && chunks < threads ? threads / chunks : 1;
     atomic_store(&j->crew.done, j->crew.total - j->n);
-    return ce_crew_run(&j->crew, threads < chunks ? threads : chunks, err);
+    j->workers = j->team > 1 ? chunks : threads;
+    return ce_crew_run(&j->crew, j->workers, err);
 }
 
 int ce_encode_images(ce_model *model, float *embeds, float *pixels,
