@@ -67,6 +67,7 @@ void ce_lua_raw_picture(lua_State *L, int index, ce_picture *out);
 
 /* The option `alpha` of the table at `index` (or nil there): "drop" or "white". */
 ce_alpha ce_lua_alpha(lua_State *L, int index);
+ce_model *ce_lua_check_model(lua_State *L, int arg);
 /* A path: a string without NUL bytes. */
 const char *ce_lua_check_path(lua_State *L, int arg);
 /* `n` values of `size` bytes, zeroed, pushed as a userdata. */
@@ -106,5 +107,6 @@ int luaopen_clipeval_files(lua_State *L);
 int luaopen_clipeval_annotations(lua_State *L);
 int luaopen_clipeval_output(lua_State *L);
 int luaopen_clipeval_cache(lua_State *L);
+int luaopen_clipeval_bench(lua_State *L);
 
 #endif

@@ -26,6 +26,10 @@ static ce_model *check_model(lua_State *L, int arg) {
     return b->model;
 }
 
+ce_model *ce_lua_check_model(lua_State *L, int arg) {
+    return check_model(L, arg);
+}
+
 /* The option `key` of the table at 2, left on the stack. */
 static const char *text_option(lua_State *L, const char *key) {
     int type = ce_lua_field(L, 2, key);

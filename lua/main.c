@@ -24,7 +24,8 @@ enum {
     CACHE = 32,
     REPORT = 64,
     HISTORY = 128,
-    EVERY = 255
+    BENCH = 256,
+    EVERY = 511
 };
 
 typedef struct verb {
@@ -48,6 +49,11 @@ static const verb VERBS[] = {
      "what was resolved, and what looks wrong\n\n"
      "Shows which file says what, looks at every value of the weights, and encodes a few\n"
      "built-in texts and pictures. Exit code 1: something looks wrong; 3: no such model."},
+    {"bench", BENCH, NULL, 0, 0, "clipeval bench [--model M] [options]",
+     "this machine, this model, every precision\n\n"
+     "How near the kernels come to this CPU's own limit, what the model does a second, "
+     "and\n"
+     "what stands in the way. Takes some seconds; nothing else should run meanwhile."},
     {"list", LIST, "WHAT", 1, 1, "clipeval list models|datasets|prompts|evals",
      "what is there, and models in the local cache"},
     {"compare", COMPARE, "BASE NEW", 0, 2, "clipeval compare BASE NEW [options]",
@@ -88,16 +94,16 @@ typedef struct option {
 } option;
 
 static const option OPTIONS[] = {
-    {"model", 0, RUN | ENCODE, TEXT, "model", "M",
+    {"model", 0, RUN | ENCODE | BENCH, TEXT, "model", "M",
      "a directory, a weights file, an embedded model (default: pocket), or a\n"
      "Hugging Face id that lies in the local cache: org/name[@revision]",
      0, 0},
-    {"arch", 0, RUN | ENCODE | DOCTOR, TEXT, "arch", "ARCH",
+    {"arch", 0, RUN | ENCODE | DOCTOR | BENCH, TEXT, "arch", "ARCH",
      "what the model is, where its file does not say: an architecture of\n"
      "open_clip's (ViT-B-32, ViT-B-32-quickgelu), openai, or the path of a model\n"
      "configuration of open_clip's (*.json)",
      0, 0},
-    {"activation", 0, RUN | ENCODE | DOCTOR, TEXT, "activation", "A",
+    {"activation", 0, RUN | ENCODE | DOCTOR | BENCH, TEXT, "activation", "A",
      "quick_gelu, gelu or gelu_tanh, where config.json does not state it", 0, 0},
     {"data", 0, RUN | LIST | REPORT, TEXT, "data", "DIR",
      "where the dataset lies, or many do", 0, 0},
@@ -145,12 +151,16 @@ static const option OPTIONS[] = {
     {"output", 'o', REPORT | COMPARE | HISTORY, TEXT, "output", "FILE", "the file to write",
      0, 0},
     {"output", 'o', ENCODE, TEXT, "output", "FILE", "the safetensors file to write", 0, 0},
-    {"json", 0, DOCTOR | CACHE, FLAG, "json", NULL, "one JSON object instead of the screen",
-     0, 0},
-    {"threads", 0, RUN | ENCODE | DOCTOR, INTEGER, "threads", "T",
+    {"json", 0, DOCTOR | CACHE | BENCH, FLAG, "json", NULL,
+     "one JSON object instead of the screen", 0, 0},
+    {"threads", 0, RUN | ENCODE | DOCTOR | BENCH, INTEGER, "threads", "T",
      "workers (default: all cores)", 1, 1024},
     {"precision", 0, RUN | ENCODE, TEXT, "precision", "P",
      "fp32 (default), int8, bf16, or auto: the fastest that agrees with fp32", 0, 0},
+    {"precision", 0, BENCH, TEXT, "precision", "P",
+     "fp32, int8, bf16 or auto: only this one (default: each)", 0, 0},
+    {"drift", 0, BENCH, FLAG, "drift", NULL,
+     "how far int8 and bf16 move the embeddings of built-in pictures and texts", 0, 0},
     {"quiet", 0, RUN | ENCODE, FLAG, "quiet", NULL, "no progress on stderr", 0, 0},
     {NULL, 'o', RUN, PAIR, NULL, "KEY=VALUE", "what the script reads as arg.KEY", 0, 0},
     {"help", 'h', EVERY, FLAG, NULL, NULL, "this text", 0, 0},

@@ -313,6 +313,7 @@ static int open_core(lua_State *L) {
     luaopen_clipeval_annotations(L);
     luaopen_clipeval_output(L);
     luaopen_clipeval_cache(L);
+    luaopen_clipeval_bench(L);
     lua_pushcfunction(L, about);
     lua_setfield(L, -2, "about");
     lua_pushcfunction(L, interrupt);

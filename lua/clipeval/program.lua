@@ -169,6 +169,13 @@ function program.doctor()
   return require "clipeval.doctor"(arg)
 end
 
+-- ---- bench ----
+
+function program.bench()
+  check_arch()
+  return require "clipeval.bench"(arg)
+end
+
 -- ---- compare, report, history, cache ----
 
 function program.compare()

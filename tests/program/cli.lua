@@ -22,7 +22,7 @@ for _, verb in ipairs { "run", "encode", "doctor", "list" } do
   check({ verb, "--help" }, 0, "clipeval " .. verb, nil, verb .. " --help")
 end
 check({ "run", "--help" }, 0, "--limit N", nil, "run --help lists its options")
-check({}, 2, nil, "run, encode, doctor, list", "no verb")
+check({}, 2, nil, "run, encode, doctor, bench, list", "no verb")
 check({ "evaluate" }, 2, nil, "'evaluate' is no verb", "an unknown verb lists those there are")
 check({ "run" }, 2, nil, "SCRIPT is missing", "run without a script")
 check({ "run", "a.lua", "b.lua" }, 2, nil, "too many: 'b.lua'", "two scripts")
