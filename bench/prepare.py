@@ -34,16 +34,35 @@ def pixels(bytes_, mean, std):
                                 np.float32(std).reshape(shape))
 
 
+def settle_norms(model, x):
+    """A ResNet begins with residual branches of zero and norms that know no picture: its
+    embeddings would all be alike, and no fault would show. So the norms are drawn, and take
+    their statistics from the pictures."""
+    norms = [m for m in model.visual.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        torch.nn.init.uniform_(norm.weight, 0.3, 0.9)
+        torch.nn.init.normal_(norm.bias, std=0.1)
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain mean
+    if norms:
+        model.visual.train()
+        with torch.no_grad():
+            model.visual(torch.from_numpy(x))
+    model.eval()
+
+
 def checkpoint(directory, name):
     torch.manual_seed(0)
     model = open_clip.create_model(name).eval()
     recipe = open_clip.get_model_preprocess_cfg(model)
+    x = pixels(pictures(), recipe["mean"], recipe["std"])
+    settle_norms(model, x)
     save_file({k: v.contiguous() for k, v in model.state_dict().items()},
               directory / "open_clip_model.safetensors")
     (directory / "open_clip_config.json").write_text(json.dumps({
         "model_cfg": open_clip.get_model_config(name),
         "preprocess_cfg": {k: recipe[k] for k in ("mean", "std")}}))
-    np.save(directory / "pixels.npy", pixels(pictures(), recipe["mean"], recipe["std"]))
+    np.save(directory / "pixels.npy", x)
     return model
 
 
