@@ -74,6 +74,32 @@ for _, name in ipairs { "fp32", "int8", "bf16", "auto" } do
     tap.has(model.precision_reason, "took " .. tostring(taken), "also in run.json")
   end
 end
+
+-- ---- one cache ----
+
+-- Runs with these options; the bytes of what it reports, and what run.json says of the cache.
+local runs = 0
+local function bytes(...)
+  runs = runs + 1
+  local out = ("cached%d"):format(runs)
+  local code, _, stderr = tap.clipeval("run", script, "--quiet", "--out", out, ...)
+  tap.is(code, 0, "runs: " .. stderr)
+  local function read(name) return tap.read(tap.directory() .. "/" .. out .. "/" .. name) end
+  return read "report.csv" .. read "predictions.csv", clip.json(read "run.json").evaluations[1].cache
+end
+
+for _, name in ipairs { "fp32", "int8", "bf16" } do
+  local plain = bytes("--precision", name, "--no-cache")
+  local first, computed = bytes("--precision", name, "--cache", "kept")
+  local again, found = bytes("--precision", name, "--cache", "kept")
+  tap.is(first, plain, name .. ": the bytes of a run without the cache")
+  tap.is(computed.pictures_found + computed.texts_found, 0, "no row of another precision is taken")
+  tap.is(again, plain, name .. ": and of one that finds all in it")
+  tap.is(found.pictures_computed + found.texts_computed, 0, "its own rows are")
+end
+
+-- ---- encode ----
+
 local list = tap.write("texts", "a cat\n")
 local code = tap.clipeval("encode", "--texts", list, "--precision", "int8", "-o", "t.st")
 tap.is(code, 0, "encode takes a precision")
