@@ -155,7 +155,7 @@ static const option OPTIONS[] = {
      "one JSON object instead of the screen", 0, 0},
     {"threads", 0, RUN | ENCODE | DOCTOR | BENCH, INTEGER, "threads", "T",
      "workers (default: all cores)", 1, 1024},
-    {"precision", 0, RUN | ENCODE, TEXT, "precision", "P",
+    {"precision", 0, RUN | ENCODE | DOCTOR, TEXT, "precision", "P",
      "fp32 (default), int8, bf16, or auto: the fastest that agrees with fp32", 0, 0},
     {"precision", 0, BENCH, TEXT, "precision", "P",
      "fp32, int8, bf16 or auto: only this one (default: each)", 0, 0},

@@ -118,14 +118,24 @@ end
 local function examine_model(report, model)
   local info = model.info
   describe(report, info)
+  report.engine.kernels = info.engine
   local surveyed, fault = model:survey()
-  for _, note in ipairs(model.notes) do 
+  for _, note in ipairs(model.notes) do
     add(report, note.severity, note.code, note.text)
   end
   if not surveyed then add(report, "fault", "not-read", fault) end
   check_logits(report, info)
   report.selftest = selftest(model)
   check_selftest(report)
+end
+
+-- What --precision auto takes, and why; a model whose weights are broken cannot be measured.
+local function choose_precision(place, options)
+  local ok, model = pcall(models.open_as, place, options, true)
+  if not ok or not model then return "fp32" end
+  local precision, reason = model.info.precision, models.reason(model)
+  model:close()
+  return precision, reason
 end
 
 local RANK = { fault = 1, warning = 2, remark = 3 }
@@ -135,7 +145,12 @@ local function examine(name, place, options)
   local about = core.about()
   local report = { clipeval = about.version, model = place.name or util.basename(place.path),
                    path = place.path, found = place.kind, arch = arch, findings = {},
-                   engine = { precision = "fp32", kernels = about.engine, blas = about.blas } }
+                   engine = { precision = options.precision or "fp32", kernels = about.engine,
+                              blas = about.blas } }
+  if options.precision == "auto" then
+    report.engine.precision, report.engine.reason = choose_precision(place, options)
+    options = util.copy(options, { precision = report.engine.precision })
+  end
   report.commit = place.found and place.found.commit
   local model, fault = models.open_at(place, options, true)
   local files = core.checkpoint(place.path, arch)
@@ -257,6 +272,7 @@ local function model_rows(report, row, short)
   row("logit scale", ("%.6g (temperature %.4g)%s"):format(logits.scale, logits.temperature,
       logits.sigmoid and ("; sigmoid, bias %.6g"):format(logits.bias) or ""))
   row("engine", ("%s, %s"):format(report.engine.precision, report.engine.kernels))
+  if report.engine.reason then row("", report.engine.reason) end
   row("self-test", selftest_text("texts", report.selftest.texts))
   row("", selftest_text("pictures", report.selftest.pictures))
   row("", batch_text(report.selftest.texts, report.selftest.pictures))

@@ -122,14 +122,13 @@ function models.reason(model)
   return reasons[model]
 end
 
--- `--precision auto`: opens the place in each precision that may be faster, and says what it
--- took.
-local function open_fastest(place, options)
+-- The same with "auto" for a precision: tries each that may be faster, see `reason`.
+function models.open_as(place, options, diagnose)
+  if options.precision ~= "auto" then return models.open_at(place, options, diagnose) end
   local model, why = precisions.auto(function(precision)
-    return models.open_at(place, util.copy(options, { precision = precision }))
+    return models.open_at(place, util.copy(options, { precision = precision }), diagnose)
   end)
   if not model then return nil, why end
-  util.warn("precision auto: %s: %s", model.name, why)
   reasons[model] = why
   return model
 end
@@ -153,9 +152,9 @@ function models.open(name, options)
   check_precision(options.precision)
   name_with(place, options)
   local model
-  local open = options.precision == "auto" and open_fastest or models.open_at
-  model, fault = open(place, options)
+  model, fault = models.open_as(place, options)
   if not model then util.fail("%s", fault) end
+  if reasons[model] then util.warn("precision auto: %s: %s", model.name, reasons[model]) end
   warn(model)
   return model
 end

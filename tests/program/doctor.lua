@@ -48,6 +48,12 @@ else
   tap.skip("the reference models", "no " .. arg.shared)
 end
 
+for _, name in ipairs { "int8", "bf16" } do
+  tap.has(sound("pocket", "--precision", name), "engine         " .. name .. ", ",
+          "the screen shows the precision that was asked for")
+end
+tap.has(sound("pocket", "--precision", "auto"), "took ", "auto says what it took")
+
 -- ---- as JSON ----
 
 local function diagnose(model, ...)
@@ -132,6 +138,8 @@ end
 local PROJECTION = "text_projection.weight"
 broken("NaN in a tensor", clip_model,
        { ["model.safetensors"] = tensor(PROJECTION, 0 / 0, true) }, "not-finite")
+tap.is(tap.clipeval("doctor", tap.directory() .. "/broken/" .. copies, "--precision", "auto"), 1,
+       "--precision auto gets by with broken weights")
 broken("a tensor of zeros", clip_model,
        { ["model.safetensors"] = tensor(PROJECTION, 0.0) }, "all-zero")
 local r = broken("texts that are all alike", clip_model,
