@@ -4,6 +4,7 @@
 -- Each figure is the median of several short rounds, and what is compared with each other
 -- alternates, so that a disturbance meets all of it.
 local core = require "clipeval.core"
+local add_hints = require "clipeval.bench_hints"
 local drift = require "clipeval.drift"
 local models = require "clipeval.models"
 local precisions = require "clipeval.precision"
@@ -15,7 +16,6 @@ local ROUNDS = 7       -- of what takes a few hundredths of a second
 local MODEL_ROUNDS = 5 -- of what a model does
 local ROUND = 0.2      -- seconds of such a round, where a model is fast enough
 local LABEL, COLUMN = 24, 12
-local BUSY = 0.05      -- of all cores, that others took: figures are too low by about as much
 
 local function median(list)
   table.sort(list)
@@ -28,17 +28,10 @@ local function check(value, fault)
   return value
 end
 
-local function read(path)
-  local file = io.open(path, "rb")
-  local text = file and file:read("a")
-  if file then file:close() end
-  return text
-end
-
 -- ---- the machine ----
 
 local function cpu_name()
-  local text = read("/proc/cpuinfo") or ""
+  local text = util.read("/proc/cpuinfo") or ""
   local name = text:match("model name%s*:%s*([^\n]+)") or text:match("Model%s*:%s*([^\n]+)")
   return name and util.utf8(name) or "unknown CPU"
 end
@@ -46,7 +39,7 @@ end
 -- Seconds of all cores since the machine started: in all, at work, taken by its host. nil
 -- where the system does not tell.
 local function clocks()
-  local line = (read("/proc/stat") or ""):match("^cpu%s+([^\n]*)")
+  local line = (util.read("/proc/stat") or ""):match("^cpu%s+([^\n]*)")
   local t = {}
   for number in (line or ""):gmatch("%d+") do t[#t + 1] = number / 100 end
   if #t < 8 then return nil end
@@ -56,7 +49,7 @@ local function clocks()
 end
 
 local function children()
-  local text = read("/proc/self/stat") or ""
+  local text = util.read("/proc/self/stat") or ""
   local fields = {}
   for word in (text:match("%) (.*)") or ""):gmatch("%S+") do fields[#fields + 1] = word end
   return ((tonumber(fields[14]) or 0) + (tonumber(fields[15]) or 0)) / 100
@@ -68,127 +61,6 @@ local function others(before, after, own)
   local total = after.total - before.total
   return { busy = math.max(0, after.busy - before.busy - own) / total,
            stolen = math.max(0, after.stolen - before.stolen) / total }
-end
-
--- How many CPUs a list such as "0-3,8" names.
-local function count_list(text)
-  local n = 0
-  for first, last in (text or ""):gmatch("(%d+)%-?(%d*)") do
-    n = n + (last ~= "" and last - first or 0) + 1
-  end
-  return math.tointeger(n)
-end
-
-local function allowed()
-  return count_list((read("/proc/self/status") or ""):match("Cpus_allowed_list:%s*([%d,%-]+)"))
-end
-
--- ---- hints ----
-
--- The kernels of OpenBLAS that use all of a set of instructions.
-local FITTING = {
-  ["AVX-512"] = util.set { "SkylakeX", "Cooperlake", "Sapphirerapids", "SapphireRapids" },
-  ["AVX2"] = util.set { "Haswell", "Zen", "Excavator" },
-}
-
-local function hint_cores(hint, report)
-  local cpu = report.cpu
-  if report.threads < cpu.cores then
-    hint("threads", "--threads takes %d of %d cores", report.threads, cpu.cores)
-  end
-  local may = allowed()
-  if may > 0 and may < cpu.online then
-    hint("affinity", "this process may use %d of the machine's %d cores (its affinity mask: " ..
-         "taskset, a container's cpuset, a batch system)", may, cpu.online)
-  end
-  if may > 0 and cpu.cores < may then
-    hint("quota", "a quota of its cgroup leaves %d of %d cores (docker --cpus, a CPU limit of " ..
-         "Kubernetes)", cpu.cores, may)
-  end
-end
-
-local function hint_kernels(hint, report)
-  local cpu, widest = report.cpu, report.cpu.sets[#report.cpu.sets]
-  if cpu.limited then
-    hint("simd-limited", "CLIPEVAL_SIMD holds back this CPU's %s", widest)
-  end
-  local kernel = report.blas:match("kernel (%S+)")
-  if not kernel then
-    hint("no-openblas", "OpenBLAS is not installed: similarities are computed slowly")
-  elseif FITTING[widest] and not FITTING[widest][kernel] then
-    hint("openblas-kernel", "OpenBLAS runs its kernels for %s on a CPU that has %s%s", kernel,
-         widest, os.getenv("OPENBLAS_CORETYPE") and " (OPENBLAS_CORETYPE says so)" or "")
-  end
-  if widest ~= "AVX-512" then
-    hint("no-avx512", "this CPU has no AVX-512: expect half the speed of one that does")
-  end
-  if not cpu.vnni then
-    hint("no-vnni", "this CPU %s: int8 gains little", cpu.limited and "may not use VNNI" or
-         "has no AVX-512 VNNI")
-  end
-  for name, k in pairs(report.kernel) do
-    if name ~= "fp32" and not k.fast and report.precisions[name] then
-      hint("slow-" .. name, "%s is emulated here: right, and slow%s", name,
-           k.engine:find("oneDNN") and "" or " (it wants this CPU's own instructions, and oneDNN)")
-    end
-  end
-end
-
-local function hint_speed(hint, report)
-  local kernel = report.kernel.fp32
-  if kernel.share < 0.5 then
-    hint("slow-kernel", "the fp32 kernel reaches only %.0f %% of the peak: something else is " ..
-         "running, or this CPU lacks a kernel that suits it", 100 * kernel.share)
-  end
-  if report.threads > 1 then
-    local gain = kernel.all / kernel.one / report.threads
-    if gain < 0.8 then
-      hint("cores-shared", "%d cores do %.1f times the work of one: they share units " ..
-           "(hyper-threads), power, or time with others", report.threads, gain * report.threads)
-    end
-  end
-  local fp32 = report.precisions.fp32
-  for name, p in pairs(report.precisions) do
-    if fp32 and name ~= "fp32" and report.kernel[name].fast and p.images < fp32.images then
-      hint("slower-" .. name, "%s is slower than fp32 for this model's pictures on this CPU", name)
-    end
-  end
-end
-
-local function hint_conditions(hint, report)
-  local o = report.others
-  if o and o.stolen > 0.01 then
-    hint("stolen", "the host took %.0f %% of the time for other machines: figures are too low",
-         100 * o.stolen)
-  end
-  if o and o.busy > BUSY then
-    hint("busy", "other processes had %.0f %% of the cores meanwhile: figures are too low",
-         100 * o.busy)
-  end
-  local cpu = "/sys/devices/system/cpu/cpu0/cpufreq/"
-  local governor = (read(cpu .. "scaling_governor") or ""):match("%S+")
-  local driver = (read(cpu .. "scaling_driver") or ""):match("%S+") or ""
-  if governor == "powersave" and not driver:find("pstate") then
-    hint("governor", "the CPU's clock is held low (cpufreq governor powersave)")
-  end
-  for _, name in ipairs(core.list("/sys/class/power_supply") or {}) do
-    local online = read("/sys/class/power_supply/" .. name .. "/online")
-    local kind = read("/sys/class/power_supply/" .. name .. "/type") or ""
-    if kind:find("Mains") and online and online:find("0") then
-      hint("battery", "running on battery: the clock may be held low")
-    end
-  end
-end
-
-local function add_hints(report)
-  report.hints = {}
-  local function hint(code, format, ...)
-    table.insert(report.hints, { code = code, text = format:format(...) })
-  end
-  for _, add in ipairs { hint_cores, hint_kernels, hint_speed, hint_conditions } do
-    add(hint, report)
-  end
-  table.sort(report.hints, function(a, b) return a.code < b.code end)
 end
 
 -- ---- rounds ----

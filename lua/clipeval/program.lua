@@ -196,16 +196,9 @@ end
 
 -- ---- list ----
 
-local function read(path)
-  local file = io.open(path, "rb")
-  local text = file and file:read("a") or ""
-  if file then file:close() end
-  return text
-end
-
 -- The first sentence of a model card, without its front matter and headings.
 local function first_sentence(path)
-  local text = read(path):gsub("^%-%-%-\n.-\n%-%-%-\n", ""):gsub("^%s*#[^\n]*%s*", "")
+  local text = (util.read(path) or ""):gsub("^%-%-%-\n.-\n%-%-%-\n", ""):gsub("^%s*#[^\n]*%s*", "")
   local paragraph = text:match("^(.-)\n%s*\n") or text
   paragraph = paragraph:gsub("%s+", " ")
   return paragraph:match("^(.-%.) ") or paragraph
@@ -266,7 +259,7 @@ function lists.evals()
   local rows = {}
   for _, name in ipairs(util.list("eval")) do
     local path = ("%s/eval/%s.lua"):format(core.share, name)
-    rows[#rows + 1] = { name, read(path):match("^%-%-%s*([^\n]*)") or "" }
+    rows[#rows + 1] = { name, (util.read(path) or ""):match("^%-%-%s*([^\n]*)") or "" }
   end
   return rows
 end

@@ -170,6 +170,14 @@ function util.load_table(path)
   return value
 end
 
+-- The whole of a file; nil where it cannot be read.
+function util.read(path)
+  local file = io.open(path, "rb")
+  local text = file and file:read("a")
+  if file then file:close() end
+  return text
+end
+
 -- Writes `text` to the file `path`, or to stdout; what fails ends the program.
 function util.write(path, text)
   if not path then
