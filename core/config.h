@@ -81,7 +81,7 @@ typedef struct ce_config {
     ce_tokenizer_kind tokenizer;
     ce_clean clean; /* around the tokenizer: see ce_tokenizer_wrap */
     bool blank_end;
-    bool sigmoid; /* pairs are scored one by one, with a "logit_bias" */
+    bool sigmoid;           /* pairs are scored one by one, with a "logit_bias" */
     ce_precision precision; /* what the user wants; CE_FP32 when read */
     int embed_dim;
     ce_vision_config vision;
