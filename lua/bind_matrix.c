@@ -1,7 +1,9 @@
 /* clip.matrix: rows of numbers (core/matrix.h), and what is asked of scores (core/score.h).
  */
 #include "bind.h"
+#include "pipeline.h"
 #include "score.h"
+#include "team.h"
 
 #include <math.h>
 #include <string.h>
@@ -87,9 +89,28 @@ static int matrix_normalize(lua_State *L) {
     return 1;
 }
 
-/* core.normalize(m): the same in place */
+static void normalize_part(void *job, size_t member, size_t members) {
+    const ce_matrix *m = job;
+    size_t first = m->rows * member / members, end = m->rows * (member + 1) / members;
+    ce_matrix part = {end - first, m->cols, ce_matrix_row(m, first)};
+    ce_matrix_normalize(&part);
+}
+
+/* core.normalize(m): the same in place, on every core where that is worth it */
 static int normalize_in_place(lua_State *L) {
-    ce_matrix_normalize(ce_lua_check_matrix(L, 1));
+    enum { MANY = 1 << 12 };
+    ce_error err;
+    ce_team *team;
+    ce_matrix *m = ce_lua_check_matrix(L, 1);
+    int threads = ce_lua_session(L)->threads;
+    threads = threads ? threads : ce_default_threads();
+    if (m->rows < MANY || threads < 2 ||
+        ce_team_new(&team, threads < 64 ? (size_t)threads : 64, &err) < 0) {
+        ce_matrix_normalize(m);
+        return 0;
+    }
+    ce_team_run(team, normalize_part, m);
+    ce_team_free(team);
     return 0;
 }
 

@@ -75,4 +75,13 @@ tap.is(tostring(m), "matrix (closed)", "a closed matrix says so")
 m:close()
 tap.is(getmetatable(m), "locked", "metatables are locked")
 
+-- Many rows are normalised in place on every core: the same bits.
+local core = require "clipeval.core"
+local many = {}
+for i = 1, 5000 do many[i] = { i % 7, i / 3, -i % 11 } end
+many = clip.matrix(many)
+local alone = many:normalize()
+core.normalize(many)
+tap.ok(many == alone, "normalised in place, as in a copy")
+
 tap.done()
