@@ -2,6 +2,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 ce_simd ce_cpu_widest_simd(void) {
 #if defined(__x86_64__)
@@ -26,9 +29,17 @@ ce_simd ce_cpu_simd(void) {
     return simd;
 }
 
+#if defined(__x86_64__)
+/* What not every CPU with AVX-512 has. */
+static bool is_beyond_avx512(void) {
+    const char *limit = getenv("CLIPEVAL_SIMD");
+    return ce_cpu_simd() == CE_SIMD_AVX512 && !(limit && strcmp(limit, "avx512") == 0);
+}
+#endif
+
 bool ce_cpu_has_vnni(void) {
 #if defined(__x86_64__)
-    return ce_cpu_simd() == CE_SIMD_AVX512 && __builtin_cpu_supports("avx512vnni");
+    return is_beyond_avx512() && __builtin_cpu_supports("avx512vnni");
 #else
     return false;
 #endif
@@ -36,7 +47,17 @@ bool ce_cpu_has_vnni(void) {
 
 bool ce_cpu_has_bf16(void) {
 #if defined(__x86_64__)
-    return ce_cpu_simd() == CE_SIMD_AVX512 && __builtin_cpu_supports("avx512bf16");
+    return is_beyond_avx512() && __builtin_cpu_supports("avx512bf16");
+#else
+    return false;
+#endif
+}
+
+bool ce_cpu_has_amx(void) {
+#if defined(__x86_64__)
+    const unsigned amx_int8 = 1u << 25; /* EDX of leaf 7 */
+    unsigned a, b, c, d;
+    return ce_cpu_has_vnni() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & amx_int8);
 #else
     return false;
 #endif

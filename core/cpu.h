@@ -27,8 +27,11 @@ ce_simd ce_cpu_simd(void);
 ce_simd ce_cpu_widest_simd(void);
 
 /* Whether beside AVX-512 it multiplies 8-bit integers (VNNI), or bfloat16, in one step;
- * CLIPEVAL_SIMD lowers these too. */
+ * CLIPEVAL_SIMD=base|avx2|avx512 says no to both. */
 bool ce_cpu_has_vnni(void);
 bool ce_cpu_has_bf16(void);
+
+/* Whether it multiplies tiles of 8-bit integers (AMX). */
+bool ce_cpu_has_amx(void);
 
 #endif

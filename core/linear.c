@@ -56,8 +56,7 @@ const char *ce_engine_describe(ce_precision precision) {
 }
 
 bool ce_engine_is_fast(ce_precision precision) {
-    return precision == CE_FP32 ||
-           strncmp(ce_narrow_description(precision), "oneDNN", 6) == 0;
+    return precision == CE_FP32 || ce_narrow_is_fast(precision);
 }
 
 static void forward_openblas(const ce_linear *l, float *y, const float *x, size_t rows,

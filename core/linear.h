@@ -89,7 +89,7 @@ void ce_linear_use_team(ce_team *team);
 /* "clipeval AVX-512" or "OpenBLAS": what computes in float32. */
 const char *ce_engine_description(void);
 
-/* What computes in a given precision: "oneDNN 2.6.3 avx512_core_vnni". Loads it. */
+/* What computes in a given precision: "clipeval AVX-512 VNNI". Loads it. */
 const char *ce_engine_describe(ce_precision precision);
 
 /* Whether this CPU multiplies such numbers faster than float32; if not, the precision runs

@@ -45,8 +45,8 @@ typedef struct ce_model_info {
     const char *end_of_text; /* the pooling rule: "first id 49407", "largest id", ... */
     const char *vision_pool; /* "class token", "average", "attention" */
     const char *precision;   /* "fp32", "int8", "bf16" */
-    const char *engine;      /* what computes it: "clipeval AVX-512", "oneDNN 2.6.3 ..." */
-    const char *tokenizer;   /* ce_tokenizer_source */
+    const char *engine; /* what computes it: "clipeval AVX-512 VNNI", "oneDNN 2.6.3 ..." */
+    const char *tokenizer;      /* ce_tokenizer_source */
     const char *tokenizer_kind; /* ce_tokenizer_describe */
     int embed_dim;
     int image_width, image_height;

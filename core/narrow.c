@@ -6,27 +6,31 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* A panel of weights stays in the second-level cache while the rows pass by; sums of 16384
- * products of 8 bits fit 32 with room for the zero point's. */
-enum { PANEL_BYTES = 512 * 1024, PANEL_STEP = 64, MAX_GROUP = 32 };
-_Static_assert((int)MAX_GROUP >= (int)CE_PRODUCT_ROWS, "rows are found a block at a time");
+/* So much of the weights stays in the second-level cache while the rows pass by; sums of
+ * 16384 products of 8 bits fit 32 with room for the zero point's. Whole blocks of rows:
+ * CE_PRODUCT_ROWS of oneDNN, mr of the kernels. */
+enum { CACHED_BYTES = 512 * 1024, PANEL_STEP = 64, MAX_BLOCK = 16 };
+_Static_assert((int)MAX_BLOCK >= (int)CE_PRODUCT_ROWS, "rows are found a block at a time");
 
 struct ce_narrow {
     ce_precision precision;
-    size_t n, in, size;             /* bytes of a value */
+    size_t n, in, stride;           /* bytes from a row of rounded values to the next */
+    size_t block;                   /* rows that are computed together */
     size_t columns, panel;          /* outputs of a panel, and its bytes */
-    const ce_product *whole, *last; /* of a panel; of what is left. NULL: our own */
-    unsigned char *weights;         /* panels, packed by oneDNN; or [n, in] */
+    const ce_product *whole, *last; /* of a panel; of what is left. NULL: our tiles */
+    unsigned char *weights;         /* panels, packed by oneDNN or for the tiles */
     float *scales;                  /* [n] */
     int32_t *totals;                /* [n] sums of the rounded weights */
 };
 
 extern const ce_narrow_kernels ce_narrow_kernels_base;
 #if defined(__x86_64__)
-extern const ce_narrow_kernels ce_narrow_kernels_avx2, ce_narrow_kernels_avx512;
+extern const ce_narrow_kernels ce_narrow_kernels_avx2, ce_narrow_kernels_avx512,
+    ce_narrow_kernels_vnni;
 #endif
 
 static const ce_narrow_kernels *chosen = &ce_narrow_kernels_base;
@@ -34,7 +38,9 @@ static const ce_narrow_kernels *chosen = &ce_narrow_kernels_base;
 static void choose(void) {
 #if defined(__x86_64__)
     ce_simd simd = ce_cpu_simd();
-    if (simd == CE_SIMD_AVX512)
+    if (ce_cpu_has_vnni())
+        chosen = &ce_narrow_kernels_vnni;
+    else if (simd == CE_SIMD_AVX512)
         chosen = &ce_narrow_kernels_avx512;
     else if (simd == CE_SIMD_AVX2)
         chosen = &ce_narrow_kernels_avx2;
@@ -47,21 +53,40 @@ const ce_narrow_kernels *ce_narrow_kernels_get(void) {
     return chosen;
 }
 
-/* Outputs of a panel: whole steps, as many as stay in the cache. */
+/* Whether oneDNN multiplies, not our tiles: always in bf16; in int8 where there is AMX,
+ * which they do not use (with VNNI they are as fast as it is, and what is around the sums
+ * costs less), or where CLIPEVAL_ENGINE=onednn insists. */
+static bool is_for_onednn(ce_precision precision) {
+    const char *wish = getenv("CLIPEVAL_ENGINE");
+    return precision == CE_BFLOAT16 || ce_cpu_has_amx() ||
+           (wish && strcmp(wish, "onednn") == 0);
+}
+
+/* Outputs of a panel of oneDNN's: whole steps, as many as stay in the cache. */
 static size_t columns_of(size_t n, size_t row_bytes) {
     size_t columns = CE_PRODUCT_COLUMNS;
-    while (columns > PANEL_STEP && columns * row_bytes > PANEL_BYTES)
+    while (columns > PANEL_STEP && columns * row_bytes > CACHED_BYTES)
         columns -= PANEL_STEP;
     return columns < n ? columns : n;
 }
 
 static void choose_products(ce_narrow *w) {
+    w->stride = w->in * (w->precision == CE_INT8 ? 1 : 2);
+    w->columns = columns_of(w->n, w->stride);
     size_t left = w->n % w->columns;
     w->whole = ce_product_get(w->precision, w->columns, w->in);
     w->last = left ? ce_product_get(w->precision, left, w->in) : w->whole;
     if (!w->whole || !w->last)
         w->whole = w->last = NULL;
-    w->panel = w->whole ? ce_product_packed_size(w->whole) : w->columns * w->in * w->size;
+    w->block = CE_PRODUCT_ROWS;
+    w->panel = w->whole ? ce_product_packed_size(w->whole) : 0;
+}
+
+static void choose_tiles(ce_narrow *w) {
+    w->stride = ce_round_up(w->in, CE_NARROW_STEP);
+    w->block = ce_narrow_kernels_get()->mr;
+    w->columns = ce_narrow_kernels_get()->nr;
+    w->panel = w->columns * w->stride;
 }
 
 static size_t panels_of(const ce_narrow *w) {
@@ -95,7 +120,7 @@ static float round_weights(int8_t *q, int32_t *total, const float *row, size_t k
 static bool fill_panel(ce_narrow *w, size_t first, size_t count, unsigned char *values,
                        float *row, ce_narrow_row *get, const void *context) {
     for (size_t i = 0; i < count; i++) {
-        unsigned char *to = values + i * w->in * w->size;
+        unsigned char *to = values + i * w->stride;
         get(context, row, first + i);
         if (w->precision == CE_INT8)
             w->scales[first + i] =
@@ -106,12 +131,16 @@ static bool fill_panel(ce_narrow *w, size_t first, size_t count, unsigned char *
     unsigned char *panel = w->weights + first / w->columns * w->panel;
     if (w->whole)
         return ce_product_pack(count == w->columns ? w->whole : w->last, panel, values);
-    memcpy(panel, values, count * w->in * w->size);
+    memset(panel, 0, w->panel);
+    for (size_t i = 0; i < count; i++)
+        for (size_t p = 0; p < w->in; p++)
+            panel[(p / CE_NARROW_STEP * w->columns + i) * CE_NARROW_STEP +
+                  p % CE_NARROW_STEP] = values[i * w->stride + p];
     return true;
 }
 
 static bool fill(ce_narrow *w, ce_narrow_row *row, const void *context) {
-    unsigned char *values = aligned_alloc(64, w->columns * w->in * w->size / 64 * 64 + 64);
+    unsigned char *values = aligned_alloc(64, w->columns * w->stride / 64 * 64 + 64);
     float *one = malloc(w->in * sizeof *one);
     bool done = values && one;
     for (size_t i = 0; i < w->n && done; i += w->columns) {
@@ -132,9 +161,10 @@ int ce_narrow_new(ce_narrow **out, ce_precision precision, size_t n, size_t in,
     if (!w)
         return ce_fail(err, CE_ENOMEM, "out of memory");
     *w = (ce_narrow){.precision = precision, .n = n, .in = in};
-    w->size = precision == CE_INT8 ? 1 : 2;
-    w->columns = columns_of(n, in * w->size);
-    choose_products(w);
+    if (is_for_onednn(precision))
+        choose_products(w);
+    if (precision == CE_INT8 && !w->whole)
+        choose_tiles(w);
     if (precision == CE_BFLOAT16 && !w->whole) {
         free(w);
         return CE_OK;
@@ -169,14 +199,13 @@ typedef struct pass {
     size_t rows;           /* that exist */
     float *scales;         /* [rows] */
     int32_t *zeros;        /* [rows] */
-    unsigned char *values; /* [rows rounded up to a block, in] */
+    unsigned char *values; /* [rows rounded up to a block] of w->stride bytes */
 } pass;
 
-/* The sums of one panel of a block of rows come here. */
+/* oneDNN's sums of one panel of a block of rows come here. */
 typedef struct panel {
     const pass *p;
     size_t first, count; /* columns */
-    bool done;
 } panel;
 
 static void take(void *context, size_t block, const void *sums) {
@@ -199,40 +228,72 @@ static void take(void *context, size_t block, const void *sums) {
     }
 }
 
-static void multiply_ourselves(panel *at, const unsigned char *weights, size_t blocks) {
-    int32_t sums[CE_PRODUCT_ROWS * CE_PRODUCT_COLUMNS];
-    const ce_narrow *w = at->p->w;
-    for (size_t b = 0; b < blocks; b++) {
-        ce_narrow_kernels_get()->multiply(sums, at->p->values + b * CE_PRODUCT_ROWS * w->in,
-                                          (const int8_t *)weights, CE_PRODUCT_ROWS,
-                                          at->count, w->in);
-        take(at, b, sums);
-    }
-}
-
 /* An allocation of a few bytes failed: no number may pass for an answer. */
 static void spoil(const pass *p) {
     for (size_t i = 0; i < p->rows * p->w->n; i++)
         p->y[i] = NAN;
 }
 
-/* One member's panels. */
-static void multiply_panels(void *context, size_t member, size_t members) {
-    const pass *p = context;
+/* Panels [first, end), by oneDNN. */
+static void multiply_products(const pass *p, size_t first, size_t end) {
     const ce_narrow *w = p->w;
-    size_t panels = panels_of(w), end = panels * (member + 1) / members;
     size_t blocks = ce_round_up(p->rows, CE_PRODUCT_ROWS) / CE_PRODUCT_ROWS;
-    for (size_t j = panels * member / members; j < end; j++) {
+    for (size_t j = first; j < end; j++) {
         panel at = {.p = p, .first = j * w->columns, .count = w->columns};
         if (w->n - at.first < at.count)
             at.count = w->n - at.first;
         const unsigned char *weights = w->weights + j * w->panel;
-        if (!w->whole)
-            multiply_ourselves(&at, weights, blocks);
-        else if (!ce_product_run(at.count == w->columns ? w->whole : w->last, p->values,
-                                 weights, blocks, take, &at))
+        if (!ce_product_run(at.count == w->columns ? w->whole : w->last, p->values, weights,
+                            blocks, take, &at))
             spoil(p);
     }
+}
+
+/* Panels [first, end) of a block of rows from `row` on, by our tiles. */
+static void multiply_block(const pass *p, size_t row, size_t first, size_t end) {
+    const ce_narrow *w = p->w;
+    const ce_narrow_kernels *kernels = ce_narrow_kernels_get();
+    size_t from = first * w->columns,
+           to = end * w->columns < w->n ? end * w->columns : w->n;
+    ce_narrow_tile t = {.x = p->values + row * w->stride,
+                        .y_stride = w->n,
+                        .x_stride = w->stride,
+                        .k = w->stride,
+                        .rows = p->rows - row < w->block ? p->rows - row : w->block,
+                        .row_scales = p->scales + row,
+                        .zeros = p->zeros + row,
+                        .accumulate = p->accumulate};
+    for (size_t j = from; j < to; j += w->columns) {
+        t.columns = to - j < w->columns ? to - j : w->columns;
+        t.y = p->y + row * w->n + j;
+        t.w = (const int8_t *)w->weights + j * w->stride;
+        t.column_scales = w->scales + j;
+        t.totals = w->totals + j;
+        t.bias = p->bias ? p->bias + j : NULL;
+        kernels->tile(&t);
+    }
+    for (size_t i = 0; i < t.rows && p->activation != CE_NO_ACTIVATION; i++)
+        ce_kernels_get()->activate(p->y + (row + i) * w->n + from, to - from,
+                                   p->activation);
+}
+
+/* Panels [first, end), so many at a time as stay in the cache. */
+static void multiply_tiles(const pass *p, size_t first, size_t end) {
+    size_t step = CACHED_BYTES / p->w->panel + 1;
+    for (size_t j = first; j < end; j += step)
+        for (size_t row = 0; row < p->rows; row += p->w->block)
+            multiply_block(p, row, j, end - j < step ? end : j + step);
+}
+
+/* One member's panels. */
+static void multiply_panels(void *context, size_t member, size_t members) {
+    const pass *p = context;
+    size_t panels = panels_of(p->w);
+    size_t first = panels * member / members, end = panels * (member + 1) / members;
+    if (p->w->whole)
+        multiply_products(p, first, end);
+    else
+        multiply_tiles(p, first, end);
 }
 
 /* Rounds `count` rows that lie whole at `rows` to `first` on. */
@@ -241,20 +302,22 @@ static void round_rows(const pass *p, size_t first, const float *const *rows,
     const ce_narrow_kernels *kernels = ce_narrow_kernels_get();
     size_t in = p->w->in;
     for (size_t i = 0; i < count; i++) {
-        unsigned char *to = p->values + (first + i) * in * p->w->size;
-        if (p->w->precision == CE_INT8)
+        unsigned char *to = p->values + (first + i) * p->w->stride;
+        if (p->w->precision == CE_INT8) {
             kernels->quantise(to, rows[i], in, p->scales + first + i, p->zeros + first + i);
-        else
+            memset(to + in, 0, p->w->stride - in);
+        } else {
             kernels->round_bf16((uint16_t *)(void *)to, rows[i], in);
+        }
     }
 }
 
 /* Rows [from, from + p->rows) of x; those that lie in pieces are put together first. */
 static void read_rows(const pass *p, const ce_rows *x, size_t from, float *together) {
-    const float *at[MAX_GROUP];
-    size_t in = p->w->in, count;
+    const float *at[MAX_BLOCK];
+    size_t in = p->w->in, block = p->w->block, count;
     for (size_t i = 0; i < p->rows; i += count) {
-        count = p->rows - i < CE_PRODUCT_ROWS ? p->rows - i : CE_PRODUCT_ROWS;
+        count = p->rows - i < block ? p->rows - i : block;
         for (size_t c = 0, k; c < in; c += k) {
             k = x->find(x->context, at, from + i, count, c);
             if (c == 0 && k >= in)
@@ -267,17 +330,18 @@ static void read_rows(const pass *p, const ce_rows *x, size_t from, float *toget
         }
         round_rows(p, i, at, count);
     }
-    size_t padding = ce_round_up(p->rows, CE_PRODUCT_ROWS) - p->rows;
-    memset(p->values + p->rows * in * p->w->size, 0, padding * in * p->w->size);
+    size_t padding = ce_round_up(p->rows, block) - p->rows;
+    memset(p->values + p->rows * p->w->stride, 0, padding * p->w->stride);
 }
 
 void ce_narrow_forward(const ce_narrow *w, float *y, const ce_rows *x, size_t rows,
                        const float *bias, ce_activation activation, bool accumulate,
                        ce_team *team, float *workspace) {
     float *together = workspace, *end = workspace + CE_NARROW_WORKSPACE;
-    workspace += ce_round_up(CE_PRODUCT_ROWS * w->in, CE_MAX_LANES);
+    workspace += ce_round_up(w->block * w->in, CE_MAX_LANES);
     size_t room = (size_t)(end - workspace) * sizeof *workspace;
-    size_t block = room / (w->in * w->size + 8) / CE_PRODUCT_ROWS * CE_PRODUCT_ROWS;
+    size_t block = room / (w->stride + 8) / w->block * w->block;
+    unsigned char *values = (unsigned char *)workspace;
     for (size_t i = 0; i < rows; i += block) {
         pass p = {.w = w,
                   .bias = bias,
@@ -285,10 +349,9 @@ void ce_narrow_forward(const ce_narrow *w, float *y, const ce_rows *x, size_t ro
                   .accumulate = accumulate,
                   .y = y + i * w->n,
                   .rows = rows - i < block ? rows - i : block,
-                  .values = (unsigned char *)workspace,
-                  .scales = (float *)((unsigned char *)workspace + block * w->in * w->size),
-                  .zeros = (int32_t *)(void *)((unsigned char *)workspace +
-                                               block * (w->in * w->size + 4))};
+                  .values = values,
+                  .scales = (float *)(void *)(values + block * w->stride),
+                  .zeros = (int32_t *)(void *)(values + block * (w->stride + 4))};
         read_rows(&p, x, i, together);
         if (team && panels_of(w) > 1)
             ce_team_run(team, multiply_panels, &p);
@@ -297,10 +360,23 @@ void ce_narrow_forward(const ce_narrow *w, float *y, const ce_rows *x, size_t ro
     }
 }
 
+bool ce_narrow_is_fast(ce_precision precision) {
+    return precision == CE_INT8 ? ce_cpu_has_vnni()
+                                : ce_product_get(precision, PANEL_STEP, PANEL_STEP) != NULL;
+}
+
+static char own[64];
+
+static void describe_own(void) {
+    snprintf(own, sizeof own, "clipeval %s", ce_narrow_kernels_get()->name);
+}
+
 const char *ce_narrow_description(ce_precision precision) {
-    const ce_product *any = ce_product_get(precision, PANEL_STEP, PANEL_STEP);
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    const ce_product *any =
+        is_for_onednn(precision) ? ce_product_get(precision, PANEL_STEP, PANEL_STEP) : NULL;
+    pthread_once(&once, describe_own);
     if (any)
         return ce_product_description(any);
-    return precision == CE_INT8 ? "16-bit products, without VNNI"
-                                : "float32 of rounded numbers, without AVX-512 BF16";
+    return precision == CE_INT8 ? own : "float32 of rounded numbers, without AVX-512 BF16";
 }

@@ -5,8 +5,9 @@
  * -127 .. 127 with a scale for each output (symmetric); a row of x as it comes, to 0 .. 255
  * with its own scale and zero point (Krishnamoorthi 2018, arXiv:1806.08342, asymmetric),
  * which serves both normed rows and what a GELU leaves, nearly all of it positive. The sums
- * are exact, so nothing depends on who computes them: oneDNN where the CPU has VNNI, 16-bit
- * products of our own elsewhere.
+ * are exact, so nothing depends on who computes them: the tiles of core/simd_narrow.c, or
+ * oneDNN where the CPU has AMX (CLIPEVAL_ENGINE=onednn in the environment: wherever there
+ * is VNNI).
  *
  * bf16: both rounded to the nearest, summed in float32 by oneDNN; only where the CPU has
  * AVX-512 BF16 (elsewhere core/linear rounds, and computes in float32).
@@ -37,9 +38,11 @@ void ce_narrow_forward(const ce_narrow *w, float *y, const ce_rows *x, size_t ro
                        const float *bias, ce_activation activation, bool accumulate,
                        ce_team *team, float *workspace);
 
-/* "oneDNN 2.6.3 avx512_core_vnni": what computes CE_INT8 or CE_BFLOAT16 on this CPU;
- * borrowed.
- */
+/* Whether this CPU multiplies such numbers faster than float32. */
+bool ce_narrow_is_fast(ce_precision precision);
+
+/* "clipeval AVX-512 VNNI", "oneDNN 2.6.3 avx512_core_bf16": what computes CE_INT8 or
+ * CE_BFLOAT16 on this CPU; borrowed. */
 const char *ce_narrow_description(ce_precision precision);
 
 #endif

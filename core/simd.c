@@ -21,23 +21,6 @@ enum { NR = NV * LANES };
 
 extern const ce_kernels CE_KERNELS;
 
-static inline vf load_part(const float *p, size_t n) {
-    float part[LANES] = {0};
-    if (n >= LANES)
-        return load(p);
-    memcpy(part, p, n * sizeof *p);
-    return load(part);
-}
-
-static inline void store_part(float *p, vf v, size_t n) {
-    float part[LANES];
-    store(part, v);
-    if (n >= LANES)
-        store(p, v);
-    else
-        memcpy(p, part, n * sizeof *p);
-}
-
 /* The lanes are added in a fixed tree. */
 static inline float sum_lanes(vf v) {
     float lane[LANES];

@@ -4,6 +4,7 @@
 #ifndef CE_SIMD_H
 #define CE_SIMD_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -26,6 +27,24 @@ static inline vf load(const float *p) {
 
 static inline void store(float *p, vf v) {
     memcpy(p, &v, sizeof v);
+}
+
+/* The first n, zeros behind them; n may exceed LANES. */
+static inline vf load_part(const float *p, size_t n) {
+    float part[LANES] = {0};
+    if (n >= LANES)
+        return load(p);
+    memcpy(part, p, n * sizeof *p);
+    return load(part);
+}
+
+static inline void store_part(float *p, vf v, size_t n) {
+    float part[LANES];
+    store(part, v);
+    if (n >= LANES)
+        store(p, v);
+    else
+        memcpy(p, part, n * sizeof *p);
 }
 
 static inline vf splat(float x) {

@@ -1,5 +1,6 @@
 /* The arithmetic around products of 8 and 16 bits: rounding rows to them, and what happens
- * to the sums. Compiled once for each instruction set, as the kernels of kernels.h.
+ * to the sums. Compiled once for each instruction set, as the kernels of kernels.h, and for
+ * VNNI.
  */
 #ifndef CE_SIMD_NARROW_H
 #define CE_SIMD_NARROW_H
@@ -8,7 +9,30 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { CE_NARROW_STEP = 4 }; /* products that one instruction adds */
+
+/* A tile of a product of 8-bit numbers: the first `rows` <= mr rows and `columns` <= nr
+ * columns of y = scale_row * scale_column * (x w - zero_row * total_column) + bias (+ y).
+ * The mr rows of x and the whole panel w [k / 4][nr][4] are read whatever there is of y. */
+typedef struct ce_narrow_tile {
+    float *y;
+    const uint8_t *x;
+    const int8_t *w; /* aligned to 64 bytes */
+    size_t y_stride, x_stride;
+    size_t k; /* a multiple of CE_NARROW_STEP */
+    size_t rows, columns;
+    const float *row_scales;    /* [rows] */
+    const int32_t *zeros;       /* [rows] */
+    const float *column_scales; /* [columns] */
+    const int32_t *totals;      /* [columns] sums of w */
+    const float *bias;          /* [columns] or NULL */
+    bool accumulate;
+} ce_narrow_tile;
+
 typedef struct ce_narrow_kernels {
+    const char *name; /* "AVX-512 VNNI" */
+    size_t mr, nr;    /* rows and columns of one tile of int8 */
+
     /* x[n] = about scale * (q[n] - zero), with 0 exactly: the 256 steps reach from the
      * least value to the largest (or to 0, where all lie on one side of it), so that the
      * error is at most scale / 2, to float's own rounding. A row of zeros has scale 0; one
@@ -28,9 +52,7 @@ typedef struct ce_narrow_kernels {
     void (*take_bf16)(float *y, const float *sums, size_t n, const float *bias,
                       bool accumulate);
 
-    /* sums[rows, n] = x[rows, k] w[n, k]^T in 32 bits, where there is no VNNI. */
-    void (*multiply)(int32_t *sums, const uint8_t *x, const int8_t *w, size_t rows,
-                     size_t n, size_t k);
+    void (*tile)(const ce_narrow_tile *t);
 } ce_narrow_kernels;
 
 /* Those of this CPU, the same at every call. */

@@ -73,7 +73,7 @@ local Model = {}
 ---@field end_of_text string which position's state becomes the text's embedding
 ---@field vision_pool "class token"|"average"|"attention" what becomes the picture's
 ---@field precision "fp32"|"int8"|"bf16" of the towers' layers
----@field engine string what computes them, such as "oneDNN 2.6.3 avx512_core_vnni"
+---@field engine string what computes them, such as "clipeval AVX-512 VNNI"
 ---@field tokenizer string where the tokenizer came from
 ---@field tokenizer_kind string what it does, in words
 ---@field embed_dim integer

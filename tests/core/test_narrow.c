@@ -173,6 +173,66 @@ static void the_largest_products_do_not_saturate(void **state) {
     free(workspace);
 }
 
+/* Every tile, whole and cut off at every row and column, beside the sums in 64 bits; what
+ * is not of the tile stays as it was. */
+static void a_tile_is_its_naive_twin(void **state) {
+    (void)state;
+    enum { MOST_ROWS = 12, MOST_COLUMNS = 32, K = 24, STRIDE = MOST_COLUMNS + 5 };
+    const ce_narrow_kernels *k = ce_narrow_kernels_get();
+    assert_true(k->mr <= MOST_ROWS && k->nr <= MOST_COLUMNS);
+    uint8_t x[MOST_ROWS * K];
+    _Alignas(64) int8_t w[MOST_COLUMNS * K];
+    int32_t zeros[MOST_ROWS], totals[MOST_COLUMNS] = {0};
+    float row_scales[MOST_ROWS], column_scales[MOST_COLUMNS], bias[MOST_COLUMNS];
+    for (size_t i = 0; i < k->mr * K; i++)
+        x[i] = i % 7 ? (uint8_t)between(0, 255) : 255;
+    for (size_t i = 0; i < k->nr * K; i++) {
+        w[i] = i % 5 ? (int8_t)between(-127, 127) : i % 2 ? -127 : 127;
+        totals[i / 4 % k->nr] += w[i];
+    }
+    for (size_t i = 0; i < k->mr; i++) {
+        zeros[i] = (int32_t)between(0, 255);
+        row_scales[i] = ldexpf(1, (int)i - 4); /* exact, so that the sums can be told */
+    }
+    for (size_t j = 0; j < k->nr; j++) {
+        column_scales[j] = j % 2 ? 0.5f : 4;
+        bias[j] = (float)between(-9, 9);
+    }
+    for (size_t rows = 1; rows <= k->mr; rows++)
+        for (size_t columns = 1; columns <= k->nr; columns++) {
+            float y[MOST_ROWS * STRIDE];
+            for (size_t i = 0; i < MOST_ROWS * STRIDE; i++)
+                y[i] = 3;
+            bool accumulate = columns % 2, biased = columns % 3;
+            k->tile(&(ce_narrow_tile){.y = y,
+                                      .x = x,
+                                      .w = w,
+                                      .y_stride = STRIDE,
+                                      .x_stride = K,
+                                      .k = K,
+                                      .rows = rows,
+                                      .columns = columns,
+                                      .row_scales = row_scales,
+                                      .zeros = zeros,
+                                      .column_scales = column_scales,
+                                      .totals = totals,
+                                      .bias = biased ? bias : NULL,
+                                      .accumulate = accumulate});
+            for (size_t i = 0; i < MOST_ROWS; i++)
+                for (size_t j = 0; j < STRIDE; j++) {
+                    int64_t sum = 0;
+                    for (size_t p = 0; p < K && i < rows && j < columns; p++)
+                        sum +=
+                            (x[i * K + p] - zeros[i]) * w[(p / 4 * k->nr + j) * 4 + p % 4];
+                    float truth = 3;
+                    if (i < rows && j < columns)
+                        truth = (float)sum * row_scales[i] * column_scales[j] +
+                                (biased ? bias[j] : 0) + (accumulate ? 3 : 0);
+                    assert_true(y[i * STRIDE + j] == truth);
+                }
+        }
+}
+
 static double activated(double v, ce_activation a) {
     return a == CE_GELU ? v * 0.5 * erfc(-v / sqrt(2)) : v;
 }
@@ -357,6 +417,7 @@ int main(void) {
         cmocka_unit_test(bfloat16_rounds_to_the_nearest_and_then_to_even),
         cmocka_unit_test(integer_sums_are_exact),
         cmocka_unit_test(the_largest_products_do_not_saturate),
+        cmocka_unit_test(a_tile_is_its_naive_twin),
         cmocka_unit_test(a_layer_is_its_naive_twin),
         cmocka_unit_test(a_row_does_not_depend_on_the_others),
         cmocka_unit_test(scattered_rows_are_put_together),
