@@ -11,8 +11,8 @@
  * exact integer sums; what is behind them in float32. CE_BFLOAT16: weights and activations
  * rounded to bfloat16 (8 bits of significand), summed in float32.
  *
- * The first layer of a tower (patches), its last projection, norms, softmax and attention's
- * own products stay float32 in every precision.
+ * A ResNet's stem, a tower's last projection, norms, softmax and attention's own products
+ * stay float32 in every precision.
  */
 #ifndef CE_PRECISION_H
 #define CE_PRECISION_H

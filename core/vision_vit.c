@@ -211,6 +211,8 @@ static int load_embedding(vit *v, const ce_vision_config *c, ce_weights *w,
     snprintf(name, sizeof name, "%s.bias", names->patches);
     if (result == CE_OK && c->patch_bias)
         result = ce_linear_set_bias(&v->embed, 0, w, name, width, err);
+    if (result == CE_OK) /* pixels had 8 bits to begin with */
+        result = ce_linear_set_precision(&v->embed, v->transformer.precision, err);
     if (result == CE_OK && !c->no_class_token)
         result = ce_weights_take_floats(w, &v->class_token, names->class_token, 1,
                                         class_shape, err);
