@@ -99,12 +99,19 @@ static size_t weights_size(const ce_narrow *w) {
     return (panels_of(w) - 1) * w->panel + (last > w->panel ? last : w->panel);
 }
 
-/* row [k] = q [k] * the scale that is returned. */
+/* row [k] = q [k] * the scale that is returned; NaN where the row is not all finite. */
 static float round_weights(int8_t *q, int32_t *total, const float *row, size_t k) {
     const float round_bias = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
-    float most = 0;
-    for (size_t p = 0; p < k; p++)
+    float most = 0, poison = 0;
+    for (size_t p = 0; p < k; p++) {
         most = fabsf(row[p]) > most ? fabsf(row[p]) : most;
+        poison += row[p] * 0;
+    }
+    *total = 0;
+    if (isnan(poison)) {
+        memset(q, 0, k);
+        return NAN;
+    }
     float inverse = most > 1e-30f ? 127 / most : 0;
     int32_t sum = 0;
     for (size_t p = 0; p < k; p++) {

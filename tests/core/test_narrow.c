@@ -122,6 +122,27 @@ static void bfloat16_rounds_to_the_nearest_and_then_to_even(void **state) {
     }
 }
 
+/* A broken checkpoint's: what it spoils must show. */
+static void a_weight_that_is_no_number_leaves_no_number(void **state) {
+    (void)state;
+    enum { OUT = 40, IN = 70 };
+    const float bad[] = {NAN, INFINITY, -INFINITY};
+    float *workspace = workspace_new(), y[OUT];
+    for (int p = 0; p < CE_PRECISIONS; p++)
+        for (size_t b = 0; b < 3; b++) {
+            float *w = random_floats(OUT * IN), *x = random_floats(IN);
+            w[7 * IN + 3] = bad[b];
+            ce_linear l = layer_of((ce_precision)p, OUT, IN, w, NULL);
+            ce_linear_forward(&l, y, x, 1, CE_NO_ACTIVATION, false, workspace);
+            for (size_t i = 0; i < OUT; i++)
+                assert_true(isfinite(y[i]) == (i != 7));
+            ce_linear_free(&l);
+            free(w);
+            free(x);
+        }
+    free(workspace);
+}
+
 /* Integers that the rounding leaves alone: weights with a 127 in each output, rows with a 0
  * and a 255 (scales of 1). What comes out is then the integer sum itself, below 2^24. */
 static void integer_sums_are_exact(void **state) {
@@ -415,6 +436,7 @@ int main(void) {
         cmocka_unit_test(a_rounded_row_is_within_half_a_step),
         cmocka_unit_test(a_row_of_zeros_has_no_scale_and_one_of_nan_no_number),
         cmocka_unit_test(bfloat16_rounds_to_the_nearest_and_then_to_even),
+        cmocka_unit_test(a_weight_that_is_no_number_leaves_no_number),
         cmocka_unit_test(integer_sums_are_exact),
         cmocka_unit_test(the_largest_products_do_not_saturate),
         cmocka_unit_test(a_tile_is_its_naive_twin),
