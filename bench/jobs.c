@@ -2,6 +2,7 @@
  * one thread, within run_job, which is what callgrind collects.
  *
  *   jobs pictures   2 pictures through the embedded model's tower
+ *   jobs int8       the same in 8 bits
  *   jobs prompts    16 prompts through its text tower
  *   jobs tokens     1000 prompts to token ids
  *   jobs jpeg       one JPEG of 500 x 375 decoded and preprocessed
@@ -131,15 +132,17 @@ static void do_scores(state *s) {
 
 typedef struct job {
     const char *name;
+    ce_precision precision;
     void (*prepare)(state *s);
     void (*work)(state *s);
 } job;
 
-static const job JOBS[] = {{"pictures", prepare_pictures, do_pictures},
-                           {"prompts", prepare_prompts, do_prompts},
-                           {"tokens", NULL, do_tokens},
-                           {"jpeg", prepare_jpeg, do_jpeg},
-                           {"scores", prepare_scores, do_scores}};
+static const job JOBS[] = {{"pictures", CE_FP32, prepare_pictures, do_pictures},
+                           {"int8", CE_INT8, prepare_pictures, do_pictures},
+                           {"prompts", CE_FP32, prepare_prompts, do_prompts},
+                           {"tokens", CE_FP32, NULL, do_tokens},
+                           {"jpeg", CE_FP32, prepare_jpeg, do_jpeg},
+                           {"scores", CE_FP32, prepare_scores, do_scores}};
 
 /* What callgrind collects: never inlined, never renamed. */
 __attribute__((noinline)) void run_job(const job *j, state *s);
@@ -156,10 +159,11 @@ int main(int argc, char **argv) {
         if (strcmp(argv[1], JOBS[i].name) == 0)
             found = &JOBS[i];
     if (!found) {
-        fprintf(stderr, "usage: jobs pictures|prompts|tokens|jpeg|scores\n");
+        fprintf(stderr, "usage: jobs pictures|int8|prompts|tokens|jpeg|scores\n");
         return 2;
     }
-    check(ce_model_open(&s.model, CE_SOURCE_DIR "/models/pocket", NULL, &err));
+    ce_model_options options = {.precision = found->precision};
+    check(ce_model_open(&s.model, CE_SOURCE_DIR "/models/pocket", &options, &err));
     s.info = ce_model_get_info(s.model);
     s.ids = allocate(TEXTS * (size_t)s.info->context, sizeof *s.ids);
     s.embeds = allocate(PROMPTS * (size_t)s.info->embed_dim, sizeof *s.embeds);
