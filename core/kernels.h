@@ -24,6 +24,7 @@ typedef enum ce_activation {
 } ce_activation;
 
 #define CE_MAX_LANES 16 /* floats; buffers handed to the kernels are padded to this */
+enum { CE_TILE_STEP = 8, CE_CACHE_LINE = 64 };
 
 typedef struct ce_kernels {
     const char *name; /* "AVX-512", "AVX2", "baseline" */
@@ -31,9 +32,12 @@ typedef struct ce_kernels {
 
     /* c[rows, nr] (row stride ldc), rows <= mr: the first rows of
      * sum over p < k of a[p, mr] b[p, nr], plus bias[nr] where not NULL, plus what c held
-     * where `accumulate`; at last, with `relu`, what is below 0 becomes 0. */
+     * where `accumulate`; at last, with `relu`, what is below 0 becomes 0. Meanwhile the
+     * k / CE_TILE_STEP cache lines from `next` on, wherever that is, are fetched: what will
+     * be read soon. */
     void (*tile)(float *c, size_t ldc, const float *a, const float *b, size_t k,
-                 const float *bias, bool accumulate, bool relu, size_t rows);
+                 const void *next, const float *bias, bool accumulate, bool relu,
+                 size_t rows);
 
     /* Packs src[rows, k] (row stride ld) for `tile`: groups of `group` rows become
      * [k, group], zeros where rows end. dst holds round_up(rows, group) * k floats. */
@@ -44,6 +48,10 @@ typedef struct ce_kernels {
      */
     void (*pack_rows)(float *dst, const float *const *rows, size_t count, size_t k,
                       size_t group);
+
+    /* Packs src[k, columns] (row stride ld), whose columns are the rows of a b: panels
+     * [columns / nr][k][nr], zeros where columns end. */
+    void (*pack_columns)(float *dst, const float *src, size_t ld, size_t k, size_t columns);
 
     /* y[n] = (x - mean) / sqrt(var + eps) * gain + bias (biased variance). */
     void (*layer_norm)(float *y, const float *x, const float *gain, const float *bias,
@@ -59,8 +67,9 @@ typedef struct ce_kernels {
                    size_t ld, const uint32_t *path, size_t n, size_t heads, size_t size,
                    float *scores);
 
-    /* In place. The GELUs are within 2e-7 * max(1, |x|) of the exact value. */
-    void (*activate)(float *x, size_t n, ce_activation activation);
+    /* x[rows, n] (row stride ld) in place. The GELUs are within 2e-7 * max(1, |x|) of the
+     * exact value. */
+    void (*activate)(float *x, size_t ld, size_t rows, size_t n, ce_activation activation);
 
     /* A tile of core/winograd, n channels: in [16] points at its 4x4 inputs, and out + k *
      * stride is what becomes of them at point k; in + k * stride is what the layer of point

@@ -68,7 +68,7 @@ static void forward_openblas(const ce_linear *l, float *y, const float *x, size_
     ce_blas()->sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)rows, (int)l->out,
                      (int)l->in, 1, x, (int)l->in, l->weight, (int)l->in, 1, y,
                      (int)l->out);
-    ce_kernels_get()->activate(y, rows * l->out, activation);
+    ce_kernels_get()->activate(y, l->out, rows, l->out, activation);
 }
 
 static void gather(float *to, const ce_rows *x, size_t first, size_t rows, size_t in) {

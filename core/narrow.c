@@ -231,7 +231,7 @@ static void take(void *context, size_t block, const void *sums) {
         else
             kernels->take_bf16(y, (const float *)sums + i * at->count, at->count, bias,
                                p->accumulate);
-        ce_kernels_get()->activate(y, at->count, p->activation);
+        ce_kernels_get()->activate(y, at->count, 1, at->count, p->activation);
     }
 }
 
@@ -279,9 +279,8 @@ static void multiply_block(const pass *p, size_t row, size_t first, size_t end) 
         t.bias = p->bias ? p->bias + j : NULL;
         kernels->tile(&t);
     }
-    for (size_t i = 0; i < t.rows && p->activation != CE_NO_ACTIVATION; i++)
-        ce_kernels_get()->activate(p->y + (row + i) * w->n + from, to - from,
-                                   p->activation);
+    ce_kernels_get()->activate(p->y + row * w->n + from, w->n, t.rows, to - from,
+                               p->activation);
 }
 
 /* Panels [first, end), so many at a time as stay in the cache. */

@@ -31,10 +31,27 @@ static inline float sum_lanes(vf v) {
     return lane[0];
 }
 
+/* acc += the products of column p of a with row p of b, m rows. */
+static inline __attribute__((always_inline)) void
+add_product(vf acc[MR][NV], int m, const float *restrict a, const float *restrict b) {
+    vf bv[NV];
+#pragma GCC unroll 2
+    for (int j = 0; j < NV; j++)
+        bv[j] = load(b + j * LANES);
+#pragma GCC unroll 16
+    for (int i = 0; i < m; i++) {
+        vf av = splat(a[i]);
+#pragma GCC unroll 2
+        for (int j = 0; j < NV; j++)
+            acc[i][j] += av * bv[j];
+    }
+}
+
 /* A tile of `m` rows, of which the first `rows` exist; m is a constant of each caller. */
 static inline __attribute__((always_inline)) void
 tile_of(int m, float *c, size_t ldc, const float *restrict a, const float *restrict b,
-        size_t k, const float *bias, bool accumulate, bool relu, int rows) {
+        size_t k, const char *next, const float *bias, bool accumulate, bool relu,
+        int rows) {
     vf acc[MR][NV];
 #pragma GCC unroll 16
     for (int i = 0; i < m; i++) {
@@ -46,20 +63,15 @@ tile_of(int m, float *c, size_t ldc, const float *restrict a, const float *restr
         for (int j = 0; j < NV; j++)
             acc[i][j] = splat(0);
     }
-#pragma GCC unroll 4
-    for (size_t p = 0; p < k; p++, a += MR, b += NR) {
-        vf bv[NV];
-#pragma GCC unroll 2
-        for (int j = 0; j < NV; j++)
-            bv[j] = load(b + j * LANES);
-#pragma GCC unroll 16
-        for (int i = 0; i < m; i++) {
-            vf av = splat(a[i]);
-#pragma GCC unroll 2
-            for (int j = 0; j < NV; j++)
-                acc[i][j] += av * bv[j];
-        }
+    size_t p = 0;
+    for (; p + CE_TILE_STEP <= k; p += CE_TILE_STEP, next += CE_CACHE_LINE) {
+        __builtin_prefetch(next);
+#pragma GCC unroll 8
+        for (int step = 0; step < CE_TILE_STEP; step++, a += MR, b += NR)
+            add_product(acc, m, a, b);
     }
+    for (; p < k; p++, a += MR, b += NR)
+        add_product(acc, m, a, b);
 #pragma GCC unroll 16
     for (int i = 0; i < m; i++) {
         float *row = c + (size_t)i * ldc;
@@ -80,48 +92,90 @@ tile_of(int m, float *c, size_t ldc, const float *restrict a, const float *restr
 }
 
 static void tile(float *c, size_t ldc, const float *a, const float *b, size_t k,
-                 const float *bias, bool accumulate, bool relu, size_t rows) {
+                 const void *next, const float *bias, bool accumulate, bool relu,
+                 size_t rows) {
     int n = (int)rows;
     if (n == MR)
-        tile_of(MR, c, ldc, a, b, k, bias, accumulate, relu, MR);
+        tile_of(MR, c, ldc, a, b, k, next, bias, accumulate, relu, MR);
     else if (n > 2 * MR / 3)
-        tile_of(MR, c, ldc, a, b, k, bias, accumulate, relu, n);
+        tile_of(MR, c, ldc, a, b, k, next, bias, accumulate, relu, n);
     else if (n > MR / 3)
-        tile_of(2 * MR / 3, c, ldc, a, b, k, bias, accumulate, relu, n);
+        tile_of(2 * MR / 3, c, ldc, a, b, k, next, bias, accumulate, relu, n);
     else
-        tile_of(MR / 3, c, ldc, a, b, k, bias, accumulate, relu, n);
+        tile_of(MR / 3, c, ldc, a, b, k, next, bias, accumulate, relu, n);
 }
+
+/* Of each four lanes of a and b: the first two interleaved, the last two interleaved; the
+ * first two of both, the last two of both. */
+#if defined(__AVX512F__)
+#define LOW(a, b)                                                                          \
+    __builtin_shufflevector(a, b, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29)
+#define HIGH(a, b)                                                                         \
+    __builtin_shufflevector(a, b, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15,  \
+                            31)
+#define LOW_PAIRS(a, b)                                                                    \
+    __builtin_shufflevector(a, b, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29)
+#define HIGH_PAIRS(a, b)                                                                   \
+    __builtin_shufflevector(a, b, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30,  \
+                            31)
+#elif defined(__AVX2__)
+#define LOW(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 4, 12, 5, 13)
+#define HIGH(a, b) __builtin_shufflevector(a, b, 2, 10, 3, 11, 6, 14, 7, 15)
+#define LOW_PAIRS(a, b) __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13)
+#define HIGH_PAIRS(a, b) __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15)
+#else
+#define LOW(a, b) __builtin_shufflevector(a, b, 0, 4, 1, 5)
+#define HIGH(a, b) __builtin_shufflevector(a, b, 2, 6, 3, 7)
+#define LOW_PAIRS(a, b) __builtin_shufflevector(a, b, 0, 1, 4, 5)
+#define HIGH_PAIRS(a, b) __builtin_shufflevector(a, b, 2, 3, 6, 7)
+#endif
 
 typedef float v4 __attribute__((vector_size(16)));
 
-static inline void transpose_4x4(float *dst, size_t group, const float *const *rows,
-                                 size_t p) {
-    v4 r[4], s[4];
+/* The four columns that begin at lane `lane` of r, each to its place. */
+#define STORE_COLUMNS(lane)                                                                \
+    for (size_t column = 0; column < 4; column++) {                                        \
+        v4 part = __builtin_shufflevector(r[column], r[column], lane, lane + 1, lane + 2,  \
+                                          lane + 3);                                       \
+        memcpy(dst + (lane + column) * group, &part, sizeof part);                         \
+    }
+
+/* Columns [p, p + LANES) of four rows. */
+static inline void transpose_four(float *dst, size_t group, const float *const *rows,
+                                  size_t p) {
+    vf r[4], s[4];
     for (size_t i = 0; i < 4; i++)
-        memcpy(&r[i], rows[i] + p, sizeof r[i]);
-    s[0] = __builtin_shufflevector(r[0], r[1], 0, 4, 1, 5);
-    s[1] = __builtin_shufflevector(r[2], r[3], 0, 4, 1, 5);
-    s[2] = __builtin_shufflevector(r[0], r[1], 2, 6, 3, 7);
-    s[3] = __builtin_shufflevector(r[2], r[3], 2, 6, 3, 7);
-    r[0] = __builtin_shufflevector(s[0], s[1], 0, 1, 4, 5);
-    r[1] = __builtin_shufflevector(s[0], s[1], 2, 3, 6, 7);
-    r[2] = __builtin_shufflevector(s[2], s[3], 0, 1, 4, 5);
-    r[3] = __builtin_shufflevector(s[2], s[3], 2, 3, 6, 7);
-    for (size_t i = 0; i < 4; i++)
-        memcpy(dst + i * group, &r[i], sizeof r[i]);
+        r[i] = load(rows[i] + p);
+    s[0] = LOW(r[0], r[1]);
+    s[1] = LOW(r[2], r[3]);
+    s[2] = HIGH(r[0], r[1]);
+    s[3] = HIGH(r[2], r[3]);
+    r[0] = LOW_PAIRS(s[0], s[1]);
+    r[1] = HIGH_PAIRS(s[0], s[1]);
+    r[2] = LOW_PAIRS(s[2], s[3]);
+    r[3] = HIGH_PAIRS(s[2], s[3]);
+    STORE_COLUMNS(0)
+#if defined(__AVX2__)
+    STORE_COLUMNS(4)
+#endif
+#if defined(__AVX512F__)
+    STORE_COLUMNS(8)
+    STORE_COLUMNS(12)
+#endif
 }
 
 static void pack_rows(float *restrict dst, const float *const *rows, size_t count, size_t k,
                       size_t group) {
     if (count < group)
         memset(dst, 0, group * k * sizeof *dst);
-    size_t fours = count / 4 * 4, whole = k / 4 * 4;
-    for (size_t i = 0; i < fours;
-         i += 4) /* four rows at once: their pointers fit registers */
-        for (size_t p = 0; p < whole; p += 4)
-            transpose_4x4(dst + p * group + i, group, rows + i, p);
+    size_t whole = count < 4 ? 0 : k / LANES * LANES;
+    for (size_t p = 0; p < whole; p += LANES)
+        for (size_t i = 0; i < count; i += 4) {
+            size_t first = i + 4 < count ? i : count - 4; /* the last may come twice */
+            transpose_four(dst + p * group + first, group, rows + first, p);
+        }
     for (size_t i = 0; i < count; i++)
-        for (size_t p = i < fours ? whole : 0; p < k; p++)
+        for (size_t p = whole; p < k; p++)
             dst[p * group + i] = rows[i][p];
 }
 
@@ -136,27 +190,37 @@ static void pack(float *restrict dst, const float *restrict src, size_t ld, size
     }
 }
 
-static inline __attribute__((always_inline)) void map(float *x, size_t n, vf (*f)(vf)) {
-    size_t whole = n - n % LANES;
-    for (size_t i = 0; i < whole; i += LANES)
-        store(x + i, f(load(x + i)));
-    if (n == whole)
-        return;
-    float part[LANES] = {0};
-    memcpy(part, x + whole, (n - whole) * sizeof *x);
-    store(part, f(load(part)));
-    memcpy(x + whole, part, (n - whole) * sizeof *x);
+static void pack_columns(float *restrict dst, const float *src, size_t ld, size_t k,
+                         size_t columns) {
+    for (size_t first = 0; first < columns; first += NR)
+        for (size_t p = 0; p < k; p++, dst += NR)
+#pragma GCC unroll 2
+            for (size_t j = 0; j < NV; j++) {
+                size_t at = first + j * LANES, left = columns > at ? columns - at : 0;
+                store(dst + j * LANES, load_part(src + p * ld + at, left));
+            }
 }
 
-static void activate(float *x, size_t n, ce_activation activation) {
+static inline __attribute__((always_inline)) void map(float *x, size_t ld, size_t rows,
+                                                      size_t n, vf (*f)(vf)) {
+    size_t whole = n - n % LANES;
+    for (size_t row = 0; row < rows; row++, x += ld) {
+        for (size_t i = 0; i < whole; i += LANES)
+            store(x + i, f(load(x + i)));
+        if (whole < n)
+            store_part(x + whole, f(load_part(x + whole, n - whole)), n - whole);
+    }
+}
+
+static void activate(float *x, size_t ld, size_t rows, size_t n, ce_activation activation) {
     if (activation == CE_RELU)
-        map(x, n, relu_vf);
+        map(x, ld, rows, n, relu_vf);
     else if (activation == CE_QUICK_GELU)
-        map(x, n, quick_gelu_vf);
+        map(x, ld, rows, n, quick_gelu_vf);
     else if (activation == CE_GELU_TANH)
-        map(x, n, gelu_tanh_vf);
+        map(x, ld, rows, n, gelu_tanh_vf);
     else if (activation == CE_GELU)
-        map(x, n, gelu_vf);
+        map(x, ld, rows, n, gelu_vf);
 }
 
 static float sum(const float *x, size_t n, float centre, bool squared) {
@@ -363,6 +427,7 @@ const ce_kernels CE_KERNELS = {
     .tile = tile,
     .pack = pack,
     .pack_rows = pack_rows,
+    .pack_columns = pack_columns,
     .layer_norm = layer_norm,
     .softmax = softmax,
     .attend = attend,

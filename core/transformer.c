@@ -22,19 +22,6 @@ static size_t scores_stride(size_t length) {
     return ce_round_up(length, CE_MAX_LANES);
 }
 
-/* Values [length, size] (row stride ld) -> panels [size / nr][length][nr]. */
-static void pack_values(float *dst, const float *v, size_t ld, size_t length, size_t size,
-                        size_t nr) {
-    for (size_t j = 0; j < size; j += nr) {
-        size_t cols = size - j < nr ? size - j : nr;
-        for (size_t p = 0; p < length; p++, dst += nr) {
-            memcpy(dst, v + p * ld + j, cols * sizeof *dst);
-            for (size_t c = cols; c < nr; c++)
-                dst[c] = 0;
-        }
-    }
-}
-
 /* What attention reads: the rows of a batch, each part with its row stride. */
 typedef struct attended {
     const float *query, *key, *value;
@@ -64,7 +51,7 @@ static void attend_head(const ce_transformer *t, float *mixed, const attended *x
         kernels->softmax(row, stride, scale);
     }
     kernels->pack(s->a, s->scores, stride, length, length, kernels->mr);
-    pack_values(s->b, x->value, x->stride, length, size, kernels->nr);
+    kernels->pack_columns(s->b, x->value, x->stride, length, size);
     ce_gemm_run(&(ce_gemm){.m = length,
                            .n = size,
                            .k = length,

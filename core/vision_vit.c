@@ -17,7 +17,7 @@
 #include <string.h>
 
 /* Token rows that one batch should have: enough to amortise the passes over the weights. */
-enum { BATCH_ROWS = 448 };
+enum { BATCH_ROWS = 800 };
 
 typedef struct vit {
     ce_vision base;

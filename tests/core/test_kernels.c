@@ -41,10 +41,10 @@ static void activations_are_as_exact_as_the_header_says(void **state) {
     const ce_kernels *k = ce_kernels_get();
     for (double x = -20; x < 20; x += 1.0 / 1024) {
         float a = (float)x, b = (float)x, c = (float)x, d = (float)x;
-        k->activate(&a, 1, CE_GELU);
-        k->activate(&b, 1, CE_QUICK_GELU);
-        k->activate(&c, 1, CE_RELU);
-        k->activate(&d, 1, CE_GELU_TANH);
+        k->activate(&a, 1, 1, 1, CE_GELU);
+        k->activate(&b, 1, 1, 1, CE_QUICK_GELU);
+        k->activate(&c, 1, 1, 1, CE_RELU);
+        k->activate(&d, 1, 1, 1, CE_GELU_TANH);
         double bound = 2e-7 * fmax(1, fabs(x));
         assert_true(fabs(a - gelu(x)) <= bound);
         assert_true(fabs(b - quick_gelu(x)) <= bound);
@@ -54,7 +54,7 @@ static void activations_are_as_exact_as_the_header_says(void **state) {
     static const ce_activation gelus[] = {CE_QUICK_GELU, CE_GELU_TANH};
     for (size_t i = 0; i < 2; i++) {
         float far[] = {-1e30f, 1e30f, -200, 200};
-        k->activate(far, 4, gelus[i]);
+        k->activate(far, 4, 1, 4, gelus[i]);
         assert_true(fabsf(far[0]) < 1e-6f && far[1] == 1e30f && fabsf(far[2]) < 1e-6f &&
                     far[3] == 200);
     }
@@ -144,6 +144,64 @@ static void layer_norm_is_the_textbook_s(void **state) {
         free(y);
         free(gain);
         free(bias);
+    }
+}
+
+/* Whatever stays unwritten is NaN. */
+static float *unwritten(size_t n) {
+    float *x = malloc(n * sizeof *x);
+    for (size_t i = 0; i < n; i++)
+        x[i] = NAN;
+    return x;
+}
+
+static void packing_puts_each_number_in_its_place(void **state) {
+    (void)state;
+    const ce_kernels *kernels = ce_kernels_get();
+    enum { ROWS = 70, COLUMNS = 83, LD = 91 };
+    float *src = random_floats(ROWS * LD);
+    size_t groups[] = {kernels->mr, kernels->nr}, nr = kernels->nr;
+    for (size_t rows = 1; rows <= ROWS; rows += 1 + rows / 9)
+        for (size_t columns = 1; columns <= COLUMNS; columns += 1 + columns / 9) {
+            for (size_t g = 0; g < 2; g++) {
+                size_t group = groups[g], n = ce_round_up(rows, group) * columns;
+                float *packed = unwritten(n);
+                kernels->pack(packed, src, LD, rows, columns, group);
+                for (size_t i = 0; i < n; i++) {
+                    size_t row = i / (group * columns) * group + i % group;
+                    size_t column = i % (group * columns) / group;
+                    assert_true(packed[i] == (row < rows ? src[row * LD + column] : 0));
+                }
+                free(packed);
+            }
+            size_t n = ce_round_up(columns, nr) * rows;
+            float *packed = unwritten(n);
+            kernels->pack_columns(packed, src, LD, rows, columns);
+            for (size_t i = 0; i < n; i++) {
+                size_t row = i % (nr * rows) / nr, column = i / (nr * rows) * nr + i % nr;
+                assert_true(packed[i] == (column < columns ? src[row * LD + column] : 0));
+            }
+            free(packed);
+        }
+    free(src);
+}
+
+/* Rows of a matrix with more columns are activated as those of their own. */
+static void an_activation_leaves_what_is_beside_it(void **state) {
+    (void)state;
+    for (size_t n = 1; n < 40; n++) {
+        enum { ROWS = 3, LD = 50 };
+        float *x = random_floats(ROWS * LD), alone[40], before[ROWS * LD];
+        memcpy(before, x, sizeof before);
+        ce_kernels_get()->activate(x, LD, ROWS, n, CE_QUICK_GELU);
+        for (size_t row = 0; row < ROWS; row++) {
+            memcpy(alone, before + row * LD, n * sizeof *alone);
+            ce_kernels_get()->activate(alone, n, 1, n, CE_QUICK_GELU);
+            assert_memory_equal(x + row * LD, alone, n * sizeof *x);
+            assert_memory_equal(x + row * LD + n, before + row * LD + n,
+                                (LD - n) * sizeof *x);
+        }
+        free(x);
     }
 }
 
@@ -304,6 +362,8 @@ int main(void) {
         cmocka_unit_test(softmax_is_the_textbook_s),
         cmocka_unit_test(attention_over_scattered_rows_is_the_textbook_s),
         cmocka_unit_test(layer_norm_is_the_textbook_s),
+        cmocka_unit_test(packing_puts_each_number_in_its_place),
+        cmocka_unit_test(an_activation_leaves_what_is_beside_it),
         cmocka_unit_test(linear_is_the_naive_sum),
         cmocka_unit_test(a_row_s_bits_do_not_depend_on_the_rows_around_it),
         cmocka_unit_test(a_team_computes_the_same_bits),
