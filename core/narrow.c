@@ -30,7 +30,7 @@ struct ce_narrow {
 extern const ce_narrow_kernels ce_narrow_kernels_base;
 #if defined(__x86_64__)
 extern const ce_narrow_kernels ce_narrow_kernels_avx2, ce_narrow_kernels_avx512,
-    ce_narrow_kernels_vnni;
+    ce_narrow_kernels_vnni, ce_narrow_kernels_bf16;
 #endif
 
 static const ce_narrow_kernels *chosen = &ce_narrow_kernels_base;
@@ -39,7 +39,7 @@ static void choose(void) {
 #if defined(__x86_64__)
     ce_simd simd = ce_cpu_simd();
     if (ce_cpu_has_vnni())
-        chosen = &ce_narrow_kernels_vnni;
+        chosen = ce_cpu_has_bf16() ? &ce_narrow_kernels_bf16 : &ce_narrow_kernels_vnni;
     else if (simd == CE_SIMD_AVX512)
         chosen = &ce_narrow_kernels_avx512;
     else if (simd == CE_SIMD_AVX2)
@@ -53,13 +53,20 @@ const ce_narrow_kernels *ce_narrow_kernels_get(void) {
     return chosen;
 }
 
-/* Whether oneDNN multiplies, not our tiles: always in bf16; in int8 where there is AMX,
- * which they do not use (with VNNI they are as fast as it is, and what is around the sums
- * costs less), or where CLIPEVAL_ENGINE=onednn insists. */
-static bool is_for_onednn(ce_precision precision) {
+/* Whether oneDNN multiplies, not our tiles: where there is AMX, which they do not use (else
+ * they are as fast as it is, and what is around the sums costs less), or where
+ * CLIPEVAL_ENGINE=onednn insists. */
+static bool is_for_onednn(void) {
     const char *wish = getenv("CLIPEVAL_ENGINE");
-    return precision == CE_BFLOAT16 || ce_cpu_has_amx() ||
-           (wish && strcmp(wish, "onednn") == 0);
+    return ce_cpu_has_amx() || (wish && strcmp(wish, "onednn") == 0);
+}
+
+static bool has_tiles(ce_precision precision) {
+    return precision == CE_INT8 || ce_narrow_kernels_get()->tile_bf16;
+}
+
+static size_t bytes_of(ce_precision precision) {
+    return precision == CE_INT8 ? 1 : 2;
 }
 
 /* Outputs of a panel of oneDNN's: whole steps, as many as stay in the cache. */
@@ -71,7 +78,7 @@ static size_t columns_of(size_t n, size_t row_bytes) {
 }
 
 static void choose_products(ce_narrow *w) {
-    w->stride = w->in * (w->precision == CE_INT8 ? 1 : 2);
+    w->stride = w->in * bytes_of(w->precision);
     w->columns = columns_of(w->n, w->stride);
     size_t left = w->n % w->columns;
     w->whole = ce_product_get(w->precision, w->columns, w->in);
@@ -83,7 +90,7 @@ static void choose_products(ce_narrow *w) {
 }
 
 static void choose_tiles(ce_narrow *w) {
-    w->stride = ce_round_up(w->in, CE_NARROW_STEP);
+    w->stride = ce_round_up(w->in * bytes_of(w->precision), CE_NARROW_STEP);
     w->block = ce_narrow_kernels_get()->mr;
     w->columns = ce_narrow_kernels_get()->nr;
     w->panel = w->columns * w->stride;
@@ -140,7 +147,7 @@ static bool fill_panel(ce_narrow *w, size_t first, size_t count, unsigned char *
         return ce_product_pack(count == w->columns ? w->whole : w->last, panel, values);
     memset(panel, 0, w->panel);
     for (size_t i = 0; i < count; i++)
-        for (size_t p = 0; p < w->in; p++)
+        for (size_t p = 0; p < w->in * bytes_of(w->precision); p++)
             panel[(p / CE_NARROW_STEP * w->columns + i) * CE_NARROW_STEP +
                   p % CE_NARROW_STEP] = values[i * w->stride + p];
     return true;
@@ -168,14 +175,14 @@ int ce_narrow_new(ce_narrow **out, ce_precision precision, size_t n, size_t in,
     if (!w)
         return ce_fail(err, CE_ENOMEM, "out of memory");
     *w = (ce_narrow){.precision = precision, .n = n, .in = in};
-    if (is_for_onednn(precision))
+    if (is_for_onednn())
         choose_products(w);
-    if (precision == CE_INT8 && !w->whole)
-        choose_tiles(w);
-    if (precision == CE_BFLOAT16 && !w->whole) {
+    if (!w->whole && !has_tiles(precision)) {
         free(w);
         return CE_OK;
     }
+    if (!w->whole)
+        choose_tiles(w);
     w->weights = aligned_alloc(64, weights_size(w) / 64 * 64 + 64);
     w->scales = calloc(n, sizeof *w->scales);
     w->totals = calloc(n, sizeof *w->totals);
@@ -273,11 +280,11 @@ static void multiply_block(const pass *p, size_t row, size_t first, size_t end) 
     for (size_t j = from; j < to; j += w->columns) {
         t.columns = to - j < w->columns ? to - j : w->columns;
         t.y = p->y + row * w->n + j;
-        t.w = (const int8_t *)w->weights + j * w->stride;
+        t.w = w->weights + j * w->stride;
         t.column_scales = w->scales + j;
         t.totals = w->totals + j;
         t.bias = p->bias ? p->bias + j : NULL;
-        kernels->tile(&t);
+        (w->precision == CE_INT8 ? kernels->tile : kernels->tile_bf16)(&t);
     }
     ce_kernels_get()->activate(p->y + row * w->n + from, w->n, t.rows, to - from,
                                p->activation);
@@ -306,15 +313,14 @@ static void multiply_panels(void *context, size_t member, size_t members) {
 static void round_rows(const pass *p, size_t first, const float *const *rows,
                        size_t count) {
     const ce_narrow_kernels *kernels = ce_narrow_kernels_get();
-    size_t in = p->w->in;
+    size_t in = p->w->in, bytes = in * bytes_of(p->w->precision);
     for (size_t i = 0; i < count; i++) {
         unsigned char *to = p->values + (first + i) * p->w->stride;
-        if (p->w->precision == CE_INT8) {
+        if (p->w->precision == CE_INT8)
             kernels->quantise(to, rows[i], in, p->scales + first + i, p->zeros + first + i);
-            memset(to + in, 0, p->w->stride - in);
-        } else {
+        else
             kernels->round_bf16((uint16_t *)(void *)to, rows[i], in);
-        }
+        memset(to + bytes, 0, p->w->stride - bytes);
     }
 }
 
@@ -368,21 +374,24 @@ void ce_narrow_forward(const ce_narrow *w, float *y, const ce_rows *x, size_t ro
 
 bool ce_narrow_is_fast(ce_precision precision) {
     return precision == CE_INT8 ? ce_cpu_has_vnni()
-                                : ce_product_get(precision, PANEL_STEP, PANEL_STEP) != NULL;
+                                : ce_narrow_kernels_get()->tile_bf16 != NULL;
 }
 
-static char own[64];
+static char own[64], beside[160];
 
-static void describe_own(void) {
+/* What oneDNN leaves to us is attention. */
+static void describe(void) {
     snprintf(own, sizeof own, "clipeval %s", ce_narrow_kernels_get()->name);
+    const ce_product *any =
+        is_for_onednn() ? ce_product_get(CE_INT8, PANEL_STEP, PANEL_STEP) : NULL;
+    if (any)
+        snprintf(beside, sizeof beside, "%s and %s", ce_product_description(any), own);
 }
 
 const char *ce_narrow_description(ce_precision precision) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    const ce_product *any =
-        is_for_onednn(precision) ? ce_product_get(precision, PANEL_STEP, PANEL_STEP) : NULL;
-    pthread_once(&once, describe_own);
-    if (any)
-        return ce_product_description(any);
-    return precision == CE_INT8 ? own : "float32 of rounded numbers, without AVX-512 BF16";
+    pthread_once(&once, describe);
+    if (!has_tiles(precision))
+        return "float32 of rounded numbers, without AVX-512 BF16";
+    return beside[0] ? beside : own;
 }

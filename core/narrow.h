@@ -5,12 +5,13 @@
  * -127 .. 127 with a scale for each output (symmetric); a row of x as it comes, to 0 .. 255
  * with its own scale and zero point (Krishnamoorthi 2018, arXiv:1806.08342, asymmetric),
  * which serves both normed rows and what a GELU leaves, nearly all of it positive. The sums
- * are exact, so nothing depends on who computes them: the tiles of core/simd_narrow.c, or
- * oneDNN where the CPU has AMX (CLIPEVAL_ENGINE=onednn in the environment: wherever there
- * is VNNI).
+ * are exact, so nothing depends on who computes them.
  *
- * bf16: both rounded to the nearest, summed in float32 by oneDNN; only where the CPU has
- * AVX-512 BF16 (elsewhere core/linear rounds, and computes in float32).
+ * bf16: both rounded to the nearest, summed in float32; only where the CPU has AVX-512 BF16
+ * (elsewhere core/linear rounds, and computes in float32).
+ *
+ * The products are those of core/simd_narrow.c, or oneDNN's where the CPU has AMX
+ * (CLIPEVAL_ENGINE=onednn in the environment: wherever oneDNN has a kernel).
  */
 #ifndef CE_NARROW_H
 #define CE_NARROW_H

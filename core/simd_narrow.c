@@ -11,7 +11,10 @@
 #include <immintrin.h>
 #endif
 
-#if defined(__AVX512VNNI__)
+#if defined(__AVX512BF16__)
+enum { MR = 12, NV = 2 };
+#define KERNELS_NAME "AVX-512 VNNI and BF16"
+#elif defined(__AVX512VNNI__)
 enum { MR = 12, NV = 2 };
 #define KERNELS_NAME "AVX-512 VNNI"
 #elif defined(__AVX512F__)
@@ -172,18 +175,34 @@ static inline uint16_t round_one(float x) {
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
+static inline vu round_vector(vf v) {
+    vu u = (vu)v, nan = (vu)(v != v);
+    vu rounded = (u + 0x7fff + (u >> 16 & 1)) >> 16;
+    return (nan & (u >> 16 | 0x40)) | (~nan & rounded);
+}
+
 static void round_bf16(uint16_t *out, const float *x, size_t n) {
     size_t whole = n - n % LANES;
     for (size_t i = 0; i < whole; i += LANES) {
-        vf v = load(x + i);
-        vu u = (vu)v, rounded = (u + 0x7fff + (u >> 16 & 1)) >> 16;
-        vu nan = (vu)(v != v);
-        rounded = (nan & (u >> 16 | 0x40)) | (~nan & rounded);
-        halves h = __builtin_convertvector(rounded, halves);
+        halves h = __builtin_convertvector(round_vector(load(x + i)), halves);
         memcpy(out + i, &h, sizeof h);
     }
     for (size_t i = whole; i < n; i++)
         out[i] = round_one(x[i]);
+}
+
+static void pair_bf16(uint16_t *panel, const float *even, const float *odd, size_t n) {
+    size_t whole = n - n % LANES;
+    for (size_t i = 0; i < whole; i += LANES) {
+        vu low = round_vector(load(even + i));
+        vu high = odd ? round_vector(load(odd + i)) << 16 : (vu){0};
+        vu pairs = low | high;
+        memcpy(panel + 2 * i, &pairs, sizeof pairs);
+    }
+    for (size_t i = whole; i < n; i++) {
+        panel[2 * i] = round_one(even[i]);
+        panel[2 * i + 1] = odd ? round_one(odd[i]) : 0;
+    }
 }
 
 static void take_int8(float *y, const int32_t *sums, size_t n, float scale, int32_t zero,
@@ -263,12 +282,23 @@ static inline void add_products(vi *sums, const spread *x, vi w) {
 }
 #endif
 
+/* Two products of bfloat16 in place of four of bytes. */
+#if defined(__AVX512BF16__)
+static inline void add_halves(vi *sums, const spread *x, vi w) {
+    __asm__("vdpbf16ps %2, %1, %0" : "+v"(*sums) : "v"(*x), "v"(w));
+}
+#else
+#define add_halves add_products /* never called */
+#endif
+
 /* Vector j of row i of the result. */
-static inline void take(const ce_narrow_tile *t, size_t i, size_t j, vi sums) {
+static inline void take(const ce_narrow_tile *t, size_t i, size_t j, vi sums, bool bf16) {
     size_t first = j * LANES, left = t->columns > first ? t->columns - first : 0;
     float *y = t->y + i * t->y_stride + first;
-    vf v = __builtin_convertvector(sums, vf) *
-           (splat(t->row_scales[i]) * load_part(t->column_scales + first, left));
+    vf v = (vf)sums;
+    if (!bf16)
+        v = __builtin_convertvector(sums, vf) *
+            (splat(t->row_scales[i]) * load_part(t->column_scales + first, left));
     if (t->bias)
         v += load_part(t->bias + first, left);
     if (t->accumulate)
@@ -276,11 +306,12 @@ static inline void take(const ce_narrow_tile *t, size_t i, size_t j, vi sums) {
     store_part(y, v, left);
 }
 
-/* A tile of `m` rows, of which the first t->rows exist; m is a constant of each caller. */
-static inline __attribute__((always_inline)) void tile_of(size_t m,
-                                                          const ce_narrow_tile *t) {
+/* A tile of `m` rows, of which the first t->rows exist; m and bf16 are constants of each
+ * caller. */
+static inline __attribute__((always_inline)) void tile_of(size_t m, const ce_narrow_tile *t,
+                                                          bool bf16) {
     vi sums[MR][NV], totals[NV];
-    for (size_t j = 0; j < NV; j++) {
+    for (size_t j = 0; j < NV && !bf16; j++) {
         size_t left = t->columns > j * LANES ? t->columns - j * LANES : 0;
         totals[j] = (vi)load_part((const float *)t->totals + j * LANES, left);
     }
@@ -291,13 +322,13 @@ static inline __attribute__((always_inline)) void tile_of(size_t m,
         __builtin_prefetch(t->y + row * t->y_stride + LANES, 1);
 #pragma GCC unroll 2
         for (size_t j = 0; j < NV; j++)
-            sums[i][j] = splat_vi(-t->zeros[row]) * totals[j];
+            sums[i][j] = bf16 ? splat_vi(0) : splat_vi(-t->zeros[row]) * totals[j];
     }
-    const uint8_t *x[MR / 3]; /* of every third row: an address reaches two more */
-    const int8_t *w = t->w, *end = w + t->k * NV * LANES;
+    const char *x[MR / 3]; /* of every third row: an address reaches two more */
+    const char *w = t->w, *end = w + t->k * NV * LANES;
     const size_t stride = t->x_stride;
     for (size_t i = 0; i < MR / 3; i++)
-        x[i] = t->x + 3 * i * stride;
+        x[i] = (const char *)t->x + 3 * i * stride;
     while (w < end) {
         vi columns[NV];
 #pragma GCC unroll 2
@@ -310,7 +341,7 @@ static inline __attribute__((always_inline)) void tile_of(size_t m,
             spread bytes_of_x = spread_four(splat_vi(four));
 #pragma GCC unroll 2
             for (size_t j = 0; j < NV; j++)
-                add_products(&sums[i][j], &bytes_of_x, columns[j]);
+                (bf16 ? add_halves : add_products)(&sums[i][j], &bytes_of_x, columns[j]);
         }
 #pragma GCC unroll 4
         for (size_t i = 0; i < (m + 2) / 3; i++)
@@ -322,18 +353,31 @@ static inline __attribute__((always_inline)) void tile_of(size_t m,
             break;
 #pragma GCC unroll 2
         for (size_t j = 0; j < NV; j++)
-            take(t, i, j, sums[i][j]);
+            take(t, i, j, sums[i][j], bf16);
     }
 }
 
-static void tile(const ce_narrow_tile *t) {
+static inline __attribute__((always_inline)) void tile_any(const ce_narrow_tile *t,
+                                                           bool bf16) {
     if (t->rows > 2 * MR / 3)
-        tile_of(MR, t);
+        tile_of(MR, t, bf16);
     else if (t->rows > MR / 3)
-        tile_of(2 * MR / 3, t);
+        tile_of(2 * MR / 3, t, bf16);
     else
-        tile_of(MR / 3, t);
+        tile_of(MR / 3, t, bf16);
 }
+
+static void tile(const ce_narrow_tile *t) {
+    tile_any(t, false);
+}
+
+#if defined(__AVX512BF16__)
+static void tile_halves(const ce_narrow_tile *t) {
+    tile_any(t, true);
+}
+#else
+#define tile_halves NULL
+#endif
 
 const ce_narrow_kernels CE_NARROW_KERNELS = {
     .name = KERNELS_NAME,
@@ -343,5 +387,7 @@ const ce_narrow_kernels CE_NARROW_KERNELS = {
     .round_bf16 = round_bf16,
     .take_int8 = take_int8,
     .take_bf16 = take_bf16,
+    .pair_bf16 = pair_bf16,
     .tile = tile,
+    .tile_bf16 = tile_halves,
 };

@@ -1,6 +1,5 @@
-/* The arithmetic around products of 8 and 16 bits: rounding rows to them, and what happens
- * to the sums. Compiled once for each instruction set, as the kernels of kernels.h, and for
- * VNNI.
+/* Products of 8 and 16 bits, rounding rows to them, and what happens to the sums. Compiled
+ * once for each instruction set, as the kernels of kernels.h, and for VNNI and BF16.
  */
 #ifndef CE_SIMD_NARROW_H
 #define CE_SIMD_NARROW_H
@@ -9,17 +8,26 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CE_NARROW_STEP = 4 }; /* products that one instruction adds */
+enum { CE_NARROW_STEP = 4 }; /* bytes of x that one instruction multiplies */
 
-/* A tile of a product of 8-bit numbers: the first `rows` <= mr rows and `columns` <= nr
- * columns of y = scale_row * scale_column * (x w - zero_row * total_column) + bias (+ y).
- * The mr rows of x and the whole panel w [k / 4][nr][4] are read whatever there is of y. */
+/* A tile of a product: the first `rows` <= mr rows and `columns` <= nr columns of y. Of
+ * 8-bit numbers, x unsigned and w signed,
+ *
+ *     y = scale_row * scale_column * (x w - zero_row * total_column) + bias (+ y)
+ *
+ * of bfloat16
+ *
+ *     y = x w + bias (+ y)
+ *
+ * where the scales, zeros and totals are not looked at. The mr rows of x and the whole
+ * panel w, [k / 4][nr] times four bytes, are read whatever there is of y. */
 typedef struct ce_narrow_tile {
     float *y;
-    const uint8_t *x;
-    const int8_t *w; /* aligned to 64 bytes */
-    size_t y_stride, x_stride;
-    size_t k; /* a multiple of CE_NARROW_STEP */
+    const void *x;
+    const void *w;
+    size_t y_stride; /* floats */
+    size_t x_stride; /* bytes */
+    size_t k;        /* bytes of a row, a multiple of CE_NARROW_STEP */
     size_t rows, columns;
     const float *row_scales;    /* [rows] */
     const int32_t *zeros;       /* [rows] */
@@ -31,7 +39,7 @@ typedef struct ce_narrow_tile {
 
 typedef struct ce_narrow_kernels {
     const char *name; /* "AVX-512 VNNI" */
-    size_t mr, nr;    /* rows and columns of one tile of int8 */
+    size_t mr, nr;    /* rows and columns of one tile */
 
     /* x[n] = about scale * (q[n] - zero), with 0 exactly: the 256 steps reach from the
      * least value to the largest (or to 0, where all lie on one side of it), so that the
@@ -52,7 +60,12 @@ typedef struct ce_narrow_kernels {
     void (*take_bf16)(float *y, const float *sums, size_t n, const float *bias,
                       bool accumulate);
 
-    void (*tile)(const ce_narrow_tile *t);
+    /* panel [n][2] = even [n] and odd [n], or zeros where it is NULL, rounded to bfloat16:
+     * two rows of a w, interleaved as tile_bf16 wants them. */
+    void (*pair_bf16)(uint16_t *panel, const float *even, const float *odd, size_t n);
+
+    void (*tile)(const ce_narrow_tile *t);      /* of 8-bit numbers */
+    void (*tile_bf16)(const ce_narrow_tile *t); /* NULL: the CPU has no AVX-512 BF16 */
 } ce_narrow_kernels;
 
 /* Those of this CPU, the same at every call. */

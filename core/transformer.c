@@ -1,5 +1,7 @@
 #include "transformer.h"
 
+#include "attention.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -11,69 +13,8 @@ void ce_norm_forward(const ce_norm *norm, float *y, const float *x, size_t strid
                             eps);
 }
 
-/* The attention of one head over one sequence. */
-typedef struct head_scratch {
-    float *a;      /* queries, then probabilities, packed by mr */
-    float *b;      /* keys, then values, packed by nr */
-    float *scores; /* [length, length rounded up to CE_MAX_LANES] */
-} head_scratch;
-
-static size_t scores_stride(size_t length) {
-    return ce_round_up(length, CE_MAX_LANES);
-}
-
-/* What attention reads: the rows of a batch, each part with its row stride. */
-typedef struct attended {
-    const float *query, *key, *value;
-    size_t query_stride, stride;
-} attended;
-
-/* mixed [length, width], the columns of this head, which x points at. */
-static void attend_head(const ce_transformer *t, float *mixed, const attended *x,
-                        size_t length, const head_scratch *s) {
-    const ce_kernels *kernels = ce_kernels_get();
-    size_t size = t->width / t->heads, stride = scores_stride(length);
-    kernels->pack(s->a, x->query, x->query_stride, length, size, kernels->mr);
-    kernels->pack(s->b, x->key, x->stride, length, size, kernels->nr);
-    ce_gemm_run(&(ce_gemm){.m = length,
-                           .n = length,
-                           .k = size,
-                           .a = s->a,
-                           .b = s->b,
-                           .panel = size * kernels->nr,
-                           .c = s->scores,
-                           .ldc = stride});
-    float scale = 1 / sqrtf((float)size);
-    for (size_t i = 0; i < length; i++) {
-        float *row = s->scores + i * stride;
-        for (size_t j = length; j < stride; j++)
-            row[j] = -INFINITY;
-        kernels->softmax(row, stride, scale);
-    }
-    kernels->pack(s->a, s->scores, stride, length, length, kernels->mr);
-    kernels->pack_columns(s->b, x->value, x->stride, length, size);
-    ce_gemm_run(&(ce_gemm){.m = length,
-                           .n = size,
-                           .k = length,
-                           .a = s->a,
-                           .b = s->b,
-                           .panel = length * kernels->nr,
-                           .c = mixed,
-                           .ldc = t->width});
-}
-
 static size_t larger(size_t a, size_t b) {
     return a > b ? a : b;
-}
-
-static size_t packed_a_size(const ce_transformer *t, size_t longest) {
-    size_t k = larger(t->width / t->heads, longest);
-    return ce_round_up(longest, ce_kernels_get()->mr) * k;
-}
-
-static size_t packed_b_size(const ce_transformer *t, size_t longest) {
-    size_t nr = ce_kernels_get()->nr, size = t->width / t->heads;
-    return larger(ce_round_up(longest, nr) * size, ce_round_up(size, nr) * longest);
 }
 
 /* Floats for what a pass keeps of each row; SIZE_MAX where that overflows. */
@@ -88,13 +29,13 @@ static size_t row_scratch(const ce_transformer *t, size_t rows, size_t longest) 
 size_t ce_transformer_scratch(const ce_transformer *t, size_t rows, size_t longest) {
     size_t all = row_scratch(t, rows, longest);
     return all == SIZE_MAX ? all
-                           : all + packed_a_size(t, longest) + packed_b_size(t, longest) +
-                                 (longest + 1) * scores_stride(longest) + CE_MAX_LANES;
+                           : all + ce_attention_scratch(t->width / t->heads, longest) +
+                                 2 * ce_round_up(longest, CE_MAX_LANES);
 }
 
 size_t ce_transformer_tree_scratch(const ce_transformer *t, size_t rows, size_t deepest) {
     size_t all = row_scratch(t, rows, deepest);
-    return all == SIZE_MAX ? all : all + 2 * scores_stride(deepest);
+    return all == SIZE_MAX ? all : all + 2 * ce_round_up(deepest, CE_MAX_LANES);
 }
 
 /* What the passes over one batch share. */
@@ -109,7 +50,7 @@ typedef struct pass {
     /* sequences */
     const size_t *lengths; /* [n] */
     size_t n;
-    head_scratch head;
+    float *attention;
     /* or a tree */
     const uint32_t *depths; /* [rows] */
     uint32_t *path;         /* [deepest] of the row in hand, the rows from its root on; of
@@ -121,21 +62,21 @@ static void norm_rows(const pass *p, const ce_norm *norm, float *y) {
     ce_norm_forward(norm, y, p->x, p->t->width, p->rows, p->t->width, p->t->eps);
 }
 
-static void attend_sequences(const pass *p, const attended *x) {
+static void attend_sequences(const pass *p, const ce_attended *x) {
     const ce_transformer *t = p->t;
     size_t size = t->width / t->heads;
     for (size_t s = 0, first = 0; s < p->n; first += p->lengths[s++])
         for (size_t h = 0, at = 0; h < t->heads; h++, at += size) {
-            attended head = {x->query + first * x->query_stride + at,
-                             x->key + first * x->stride + at,
-                             x->value + first * x->stride + at, x->query_stride, x->stride};
-            attend_head(t, p->normed + first * t->width + at, &head, p->lengths[s],
-                        &p->head);
+            ce_attended head = {
+                x->query + first * x->query_stride + at, x->key + first * x->stride + at,
+                x->value + first * x->stride + at, x->query_stride, x->stride};
+            ce_attention_head(p->normed + first * t->width + at, t->width, &head,
+                              p->lengths[s], size, t->precision, p->attention);
         }
 }
 
 /* The query's row `row` becomes row `row` of what heads mix. */
-static void attend_row(const pass *p, const attended *x, size_t row, size_t first,
+static void attend_row(const pass *p, const ce_attended *x, size_t row, size_t first,
                        size_t n) {
     const ce_transformer *t = p->t;
     ce_kernels_get()->attend(p->normed + row * t->width, x->query + row * x->query_stride,
@@ -145,7 +86,7 @@ static void attend_row(const pass *p, const attended *x, size_t row, size_t firs
 }
 
 /* The query has the wanted rows alone. */
-static void attend_wanted(const pass *p, const attended *x, const ce_wanted *wanted) {
+static void attend_wanted(const pass *p, const ce_attended *x, const ce_wanted *wanted) {
     for (size_t s = 0, first = 0, i = 0; s < p->n; first += p->lengths[s++])
         for (; i < wanted->n && wanted->rows[i] < first + p->lengths[s]; i++)
             attend_row(p, x, i, first, p->lengths[s]);
@@ -153,7 +94,7 @@ static void attend_wanted(const pass *p, const attended *x, const ce_wanted *wan
 
 /* Row by row: a text has few tokens before each, and a row's sums are the same whatever
  * else is in the tree. */
-static void attend_tree(const pass *p, const attended *x, size_t rows,
+static void attend_tree(const pass *p, const ce_attended *x, size_t rows,
                         const ce_wanted *wanted) {
     for (size_t i = 0, next = 0; i < rows; i++) {
         p->path[p->depths[i]] = (uint32_t)i;
@@ -169,7 +110,7 @@ static void keep(float *rows, const ce_wanted *wanted, size_t width) {
 }
 
 /* Query, key and value of the last block; from here on only the wanted rows count. */
-static attended map_last(pass *p, const ce_block *b, const ce_wanted *wanted) {
+static ce_attended map_last(pass *p, const ce_block *b, const ce_wanted *wanted) {
     size_t width = p->t->width, rows = p->rows;
     float *in = p->t->post_norm ? p->x : p->normed, *query = p->qkv + rows * 2 * width;
     ce_linear_forward(&b->qkv, p->qkv, in, rows, CE_NO_ACTIVATION, false, p->workspace);
@@ -180,14 +121,14 @@ static attended map_last(pass *p, const ce_block *b, const ce_wanted *wanted) {
         p->rows = wanted->n;
     }
     ce_linear_forward(&b->query, query, in, p->rows, CE_NO_ACTIVATION, false, p->workspace);
-    return (attended){query, p->qkv, p->qkv + width, width, 2 * width};
+    return (ce_attended){query, p->qkv, p->qkv + width, width, 2 * width};
 }
 
-static attended map_all(const pass *p, const ce_block *b) {
+static ce_attended map_all(const pass *p, const ce_block *b) {
     size_t width = p->t->width;
     ce_linear_forward(&b->qkv, p->qkv, p->t->post_norm ? p->x : p->normed, p->rows,
                       CE_NO_ACTIVATION, false, p->workspace);
-    return (attended){p->qkv, p->qkv + width, p->qkv + 2 * width, 3 * width, 3 * width};
+    return (ce_attended){p->qkv, p->qkv + width, p->qkv + 2 * width, 3 * width, 3 * width};
 }
 
 static void attention_branch(pass *p, const ce_block *b, bool is_last,
@@ -196,7 +137,7 @@ static void attention_branch(pass *p, const ce_block *b, bool is_last,
     size_t rows = p->rows;
     if (!t->post_norm)
         norm_rows(p, &b->ln_1, p->normed);
-    attended x = is_last ? map_last(p, b, wanted) : map_all(p, b);
+    ce_attended x = is_last ? map_last(p, b, wanted) : map_all(p, b);
     if (p->depths)
         attend_tree(p, &x, rows, wanted);
     else if (wanted)
@@ -242,10 +183,8 @@ void ce_transformer_forward(const ce_transformer *t, float *x, const size_t *len
         p.rows += lengths[i];
         longest = larger(longest, lengths[i]);
     }
-    p.head = (head_scratch){ce_take(&scratch, packed_a_size(t, longest)),
-                            ce_take(&scratch, packed_b_size(t, longest)),
-                            ce_take(&scratch, longest * scores_stride(longest))};
-    p.scores = p.head.scores;                        /* never both at once */
+    p.attention = ce_take(&scratch, ce_attention_scratch(t->width / t->heads, longest));
+    p.scores = ce_take(&scratch, longest);
     p.path = (uint32_t *)ce_take(&scratch, longest); /* of the same size as a float */
     for (size_t i = 0; i < longest; i++)
         p.path[i] = (uint32_t)i;
@@ -258,7 +197,7 @@ void ce_transformer_forward_tree(const ce_transformer *t, float *x, const uint32
     size_t deepest = 0;
     for (size_t i = 0; i < rows; i++)
         deepest = larger(deepest, depths[i] + 1);
-    p.scores = ce_take(&scratch, scores_stride(deepest));
+    p.scores = ce_take(&scratch, deepest);
     p.path = (uint32_t *)ce_take(&scratch, deepest); /* of the same size as a float */
     run(&p, wanted, scratch);
 }
