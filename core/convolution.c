@@ -199,7 +199,7 @@ int ce_conv_load(ce_conv *c, ce_weights *w, const char *conv_name, const char *n
     *c = (ce_conv){.kernel = kernel, .stride = stride};
     ce_linear_init(&c->linear, out, in * kernel * kernel);
     ce_winograd_init(&c->winograd, out, in);
-    bool stays = precision == CE_FP32 || !is_worth_narrowing(&c->linear);
+    bool stays = precision != CE_INT8 || !is_worth_narrowing(&c->linear);
     c->fast = kernel == 3 && stride == 1 && stays;
     snprintf(name, sizeof name, "%s.weight", conv_name);
     int result = ce_weights_take(w, &t, name, 4, stored_shape, err);
@@ -224,7 +224,8 @@ int ce_conv_load(ce_conv *c, ce_weights *w, const char *conv_name, const char *n
 }
 
 int ce_conv_narrow(ce_conv *c, ce_precision precision, ce_error *err) {
-    return is_worth_narrowing(&c->linear)
-               ? ce_linear_set_precision(&c->linear, precision, err)
-               : CE_OK;
+    if (!is_worth_narrowing(c->fast ? &c->winograd.points[0] : &c->linear))
+        return CE_OK;
+    return c->fast ? ce_winograd_set_precision(&c->winograd, precision, err)
+                   : ce_linear_set_precision(&c->linear, precision, err);
 }

@@ -67,6 +67,13 @@ int ce_winograd_set_bias(ce_winograd *w, const float *bias, ce_error *err) {
     return CE_OK;
 }
 
+int ce_winograd_set_precision(ce_winograd *w, ce_precision precision, ce_error *err) {
+    int result = CE_OK;
+    for (size_t p = 0; p < POINTS && result == CE_OK; p++)
+        result = ce_linear_set_precision(&w->points[p], precision, err);
+    return result;
+}
+
 static size_t tiles_at_once(const ce_winograd *w) {
     size_t tiles = TILE_FLOATS / (w->in + w->out);
     return ce_round_up(tiles < LEAST_TILES ? LEAST_TILES : tiles, ce_kernels_get()->mr);

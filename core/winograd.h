@@ -32,6 +32,10 @@ int ce_winograd_set_rows(ce_winograd *w, size_t first, const float *rows, size_t
                          const char *name, ce_error *err);
 int ce_winograd_set_bias(ce_winograd *w, const float *bias, ce_error *err);
 
+/* From now on its layers compute in another precision, see ce_linear_set_precision. What
+ * they are given are sums of up to 4 numbers: 16 bits bear that, 8 bits would not. */
+int ce_winograd_set_precision(ce_winograd *w, ce_precision precision, ce_error *err);
+
 /* Floats of scratch that a forward pass needs. */
 size_t ce_winograd_scratch(const ce_winograd *w);
 

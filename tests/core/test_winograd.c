@@ -38,7 +38,13 @@ static double expected(const layer *l, const float *x, size_t height, size_t wid
     return fmax(sum, 0);
 }
 
-static void check(size_t out, size_t in, size_t n, size_t height, size_t width) {
+/* The error of one product, as large as that of what it multiplies: sums of up to 4. */
+static double error_of(ce_precision precision) {
+    return precision == CE_FP32 ? 3e-6 : 4 * 0x1p-8;
+}
+
+static void check(size_t out, size_t in, size_t n, size_t height, size_t width,
+                  ce_precision precision) {
     layer l = {out, in, random_floats(out * 9 * in), random_floats(out)};
     size_t area = height * width;
     float *x = random_floats(n * area * in), *zeros = calloc(in, sizeof *zeros);
@@ -48,13 +54,15 @@ static void check(size_t out, size_t in, size_t n, size_t height, size_t width) 
     ce_winograd_init(&w, out, in);
     assert_int_equal(ce_winograd_set_rows(&w, 0, l.rows, out, "test", &err), CE_OK);
     assert_int_equal(ce_winograd_set_bias(&w, l.bias, &err), CE_OK);
+    assert_int_equal(ce_winograd_set_precision(&w, precision, &err), CE_OK);
     float *scratch = malloc(ce_winograd_scratch(&w) * sizeof *scratch);
     ce_winograd_forward(&w, y, x, n, height, width, zeros, scratch);
     for (size_t k = 0; k < n * area * out; k++) {
         size_t picture = k / (area * out), place = k / out % area;
         double truth = expected(&l, x + picture * area * in, height, width, place / width,
                                 place % width, k % out);
-        assert_true(fabs((double)y[k] - truth) <= 3e-6 * sqrt(9 * (double)in));
+        assert_true(fabs((double)y[k] - truth) <=
+                    error_of(precision) * sqrt(9 * (double)in));
     }
     for (size_t i = 0; i < n; i++) {
         ce_winograd_forward(&w, alone, x + i * area * in, 1, height, width, zeros, scratch);
@@ -73,11 +81,14 @@ static void check(size_t out, size_t in, size_t n, size_t height, size_t width) 
 
 static void it_is_the_plain_convolution(void **state) {
     (void)state;
-    check(1, 1, 1, 1, 1);
-    check(5, 3, 2, 4, 7);
-    check(40, 17, 3, 5, 2);
-    check(64, 64, 2, 14, 14);
-    check(33, 96, 5, 7, 7);
+    const ce_precision precisions[] = {CE_FP32, CE_BFLOAT16};
+    for (size_t p = 0; p < 2; p++) {
+        check(1, 1, 1, 1, 1, precisions[p]);
+        check(5, 3, 2, 4, 7, precisions[p]);
+        check(40, 17, 3, 5, 2, precisions[p]);
+        check(64, 64, 2, 14, 14, precisions[p]);
+        check(33, 96, 5, 7, 7, precisions[p]);
+    }
 }
 
 int main(void) {
