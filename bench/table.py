@@ -21,6 +21,10 @@ def kind_of(key):
     return "int8" if precision in ("static", "weights") else precision
 
 
+def number(rate):
+    return f"{rate:.1f}" if rate >= 10 else f"{rate:.2f}"
+
+
 def best_peer(rows, key):
     """The median of the fastest peer of the same kind; of any, where that kind has none."""
     peers = {k: statistics.median(r["rates"]) for k, r in rows.items()
@@ -47,8 +51,8 @@ def lines_of(section, result):
         if row.get("wall"):
             remark = (f"{statistics.median(row['wall']):.1f} s, acc@1 {row['accuracy']:.4f}")
         agreed = f"{row['agreement']:.5f}" if "agreement" in row else ""
-        yield [name, precision, str(row.get("batch", "")), f"{middle:.1f}",
-               f"{min(row['rates']):.1f}", f"{max(row['rates']):.1f}", ratio, agreed, remark]
+        yield [name, precision, str(row.get("batch", "")), number(middle),
+               number(min(row["rates"])), number(max(row["rates"])), ratio, agreed, remark]
 
 
 TITLES = {"text": "Prompts of ImageNet (ViT-B-32, {prompts} of 1000 classes x 80 templates; peers: "
