@@ -1,5 +1,5 @@
 -- What every task shares: what is asked is checked, pictures and texts become embeddings (each
--- once in a run), figures become a result that report.lua writes.
+-- once in a run, but see `in_parts`), figures become a result that report.lua writes.
 local core = require "clipeval.core"
 local dataset = require "clipeval.dataset"
 local fingerprint = require "clipeval.fingerprint"
@@ -99,15 +99,24 @@ local function memo_of(model, kind)
   return memo
 end
 
--- Adds the rows of new keys, which are normalised in place; notes[i] is what is to be known of the i-th.
+-- Adds the rows of new keys, which are normalised in place; notes[i] is what is to be known of
+-- the i-th. In this order, so that wherever Ctrl-C falls what is known of a row is there.
 local function remember(memo, keys, embeds, notes)
-  for i, key in ipairs(keys) do
-    memo.row[key] = memo.n + i
-    memo.note[memo.n + i] = notes and notes[i] or nil
-  end
-  memo.n = memo.n + #keys
+  local before = memo.n
   core.normalize(embeds)
   memo.embeds = memo.embeds and core.stack { memo.embeds, embeds } or embeds
+  for i, key in ipairs(keys) do
+    memo.note[before + i] = notes and notes[i] or nil
+    memo.row[key] = before + i
+  end
+  memo.n = before + #keys
+end
+
+-- The memo of an evaluation's pictures, and its name. What goes in parts has one of its own, see
+-- `in_parts`.
+local function memo_of_pictures(self)
+  local name = "pictures " .. self.dataset.alpha .. (self.first and ", in parts" or "")
+  return memo_of(self.model, name), name
 end
 
 local function gather(memo, rows)
@@ -200,7 +209,8 @@ end
 
 local function encode_new(self, memo, keys, pictures)
   local embeds, problems, _, done, found = self.model:encode_image(pictures, {
-    alpha = self.dataset.alpha, progress = "pictures", partial = true, cache = store.open() })
+    alpha = self.dataset.alpha, progress = "pictures", partial = true, cache = store.open(),
+    progress_base = self.first and self.first - 1, progress_total = self.first and self.n })
   count_found(self, "pictures", #keys, found)
   remember(memo, keys, embeds, problems)
   if not done then return end
@@ -232,8 +242,8 @@ local function collect(self, memo)
     return row and not fault and place_of[row]
   end
 
-  for i, item in ipairs(self.items) do
-    local keys = self.wanted[i]
+  for i = self.first or 1, self.last or #self.items do
+    local item, keys = self.items[i], self.wanted[i]
     if not item.pictures then
       row_of[i] = place(i, keys, item, item)
     else
@@ -245,17 +255,17 @@ local function collect(self, memo)
       row_of[i] = own
     end
   end
-  self.wanted = nil
-  if not self.interrupted then warn_of_problems(self) end
+  if not self.first then self.wanted = nil end
+  if not self.interrupted and (self.last or self.n) == self.n then warn_of_problems(self) end
   return memo.embeds and gather(memo, rows), row_of
 end
 
 -- Normalised embeddings of the distinct pictures, and for each item its row (a list of rows
 -- where an item has several pictures); false for an item that cannot be read or, after an
--- interruption, was not reached: self.faults[i] tells the first.
+-- interruption, was not reached: self.faults[i] tells the first. In a part, of its items.
 function evaluation.pictures(self)
   local data = self.dataset
-  local memo = memo_of(self.model, "pictures " .. data.alpha)
+  local memo = memo_of_pictures(self)
   local keys, pictures, wanted, is_new = {}, {}, {}, {}
   local origin = { own = origin_of(data, true), place = origin_of(data, false) }
 
@@ -267,7 +277,8 @@ function evaluation.pictures(self)
     return key
   end
 
-  for i, item in ipairs(self.items) do
+  for i = self.first or 1, self.last or #self.items do
+    local item = self.items[i]
     if not item.pictures then
       wanted[i] = want(key_of(origin, item, item), item)
     else
@@ -280,6 +291,40 @@ function evaluation.pictures(self)
   self.wanted = wanted
   if #keys > 0 and not self.interrupted then encode_new(self, memo, keys, pictures) end
   return collect(self, memo)
+end
+
+-- Of so many items the embeddings are not kept in memory where the cache has them.
+evaluation.MANY, evaluation.PART = 1 << 17, 1 << 16
+
+-- A matrix is closed by hand: Lua does not know how large it is. Where the cache keeps nothing
+-- more (it is full, or broken) memory must.
+local function let_go(self, embeds)
+  local memo, name = memo_of_pictures(self)
+  local kept = not store.open():trouble()
+  if embeds and embeds ~= memo.embeds then embeds:close() end
+  if not kept or not memo.embeds then return end
+  memory[self.model][name] = nil
+  memo.embeds:close()
+end
+
+-- For a task that looks at each item once: judge(first, last, embeds, row_of) for one part of
+-- the items after another, where embeds and row_of are those of `pictures`. Of many items, and
+-- with a cache, from which another evaluation has them again, a part's embeddings are let go of
+-- behind it; else all are one part. After an interruption it goes on with the part in hand.
+function evaluation.in_parts(self, judge)
+  if not self.first and (self.n <= evaluation.MANY or not store.open()) then
+    local embeds, row_of = evaluation.pictures(self)
+    return judge(1, self.n, embeds, row_of)
+  end
+  self.first = self.first or 1
+  while self.first <= self.n do
+    self.last = math.min(self.first + evaluation.PART - 1, self.n)
+    local embeds, row_of = evaluation.pictures(self)
+    session.current = self -- what is there is kept, wherever an interruption falls
+    judge(self.first, self.last, embeds, row_of)
+    self.first, self.wanted = self.last + 1, nil
+    let_go(self, embeds)
+  end
 end
 
 -- Of the items with these numbers (all unless said) those that can be read: their rows, their
@@ -343,12 +388,14 @@ function evaluation.finish(self)
   return self
 end
 
--- Only the items whose pictures are there stay; returns their numbers.
+-- Only the items whose pictures are there, or that were judged with an earlier part, stay;
+-- returns their numbers.
 local function keep_done(self)
-  local memo = memo_of(self.model, "pictures " .. self.dataset.alpha)
+  local memo = memo_of_pictures(self)
   local items, kept = {}, {}
   for i, item in ipairs(self.items) do
-    local wanted, done = self.wanted and self.wanted[i], true
+    local wanted = self.wanted and self.wanted[i]
+    local done = not self.first or i < self.first or wanted ~= nil
     if type(wanted) == "string" then wanted = { wanted } end
     for _, key in ipairs(wanted or {}) do done = done and memo.row[key] end
     if done then items[#items + 1], kept[#kept + 1] = item, i end

@@ -143,8 +143,13 @@ end
 -- After a fault or an interruption: what was finished is written all the same.
 function program.salvage(interrupted)
   local results = session.finished
-  if interrupted and session.current then
-    results[#results + 1] = require "clipeval.evaluation".finish_partial(session.current)
+  if interrupted and session.current then -- a fault in it must not cost what is finished
+    local ok, partial = pcall(require "clipeval.evaluation".finish_partial, session.current)
+    if ok then
+      results[#results + 1] = partial
+    else
+      io.stderr:write("clipeval: ", tostring(partial), "\n")
+    end
   end
   local why = interrupted and "clipeval: interrupted; " or "clipeval: "
   if #results > 0 then

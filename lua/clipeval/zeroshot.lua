@@ -51,29 +51,35 @@ local function score_block(self, embeds, rows, at)
   for k, i in ipairs(at) do
     self.ranks[i], self.predicted[i], self.scores[i] = ranks[k], best[k], value[k]
     self.tied[i], self.confidences[i], self.briers[i] = tied[k], confidence[k], brier[k]
-    if tied[k] then self.ties = self.ties + 1 end
   end
 end
 
-local function score(self)
-  self.targets, self.ranks, self.predicted, self.scores, self.tied = {}, {}, {}, {}, {}
-  self.confidences, self.briers = {}, {}
-  self.scale = self.about.model.logit_scale
-  self.bias = self.about.model.sigmoid and self.about.model.logit_bias or nil
-  local embeds, row_of = evaluation.pictures(self)
+local function score_part(self, first, last, embeds, row_of)
   local rows, at = {}, {}
-  for i, item in ipairs(self.items) do
-    self.targets[i] = item.label
+  for i = first, last do
+    self.targets[i] = self.items[i].label
     self.ranks[i], self.predicted[i], self.scores[i], self.tied[i] = false, false, false, false
     self.confidences[i], self.briers[i] = false, false
     if row_of[i] then
       rows[#rows + 1], at[#at + 1] = row_of[i], i
     end
-    if #rows == BLOCK or i == #self.items and #rows > 0 then
+    if #rows == BLOCK or i == last and #rows > 0 then
       score_block(self, embeds, rows, at)
       rows, at = {}, {}
     end
   end
+end
+
+local function score(self)
+  if not self.targets then -- else an interruption left the first parts
+    self.targets, self.ranks, self.predicted, self.scores, self.tied = {}, {}, {}, {}, {}
+    self.confidences, self.briers = {}, {}
+  end
+  self.scale = self.about.model.logit_scale
+  self.bias = self.about.model.sigmoid and self.about.model.logit_bias or nil
+  evaluation.in_parts(self, function(...) score_part(self, ...) end)
+  self.ties = 0
+  for i = 1, self.n do self.ties = self.ties + (self.tied[i] and 1 or 0) end
   self.columns = { "id", "target", "prediction", "rank", "score", "tied", "confidence",
                    "brier", "class" }
   function self.each(row)
