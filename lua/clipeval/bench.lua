@@ -296,6 +296,15 @@ local function drift_lines(report, names, print)
                  { ("%.6f"):format(c.mean), ("%.6f"):format(c.p1), ("%.6f"):format(c.min) }))
     end
   end
+  print(line("same text first", { "pictures", "clear lead", "same" }))
+  for _, name in ipairs(names) do
+    local t = report.drift[name] and report.drift[name].top1
+    if t then
+      print(line(name, { tostring(t.n), tostring(t.counted),
+                         t.counted > 0 and ("%.1f %%"):format(100 * t.share) or "-" },
+                 ("led by a cosine of %g or more"):format(drift.TIE)))
+    end
+  end
 end
 
 local function screen(report, names, print)

@@ -1,7 +1,8 @@
 -- How far a model's embeddings move when its layers compute in another precision: the same
 -- pictures and texts in two of them, the cosines between the two.
 --
---   local d = drift.compare(m32, m8)     -- {images = {n =, mean =, p1 =, min =}, texts = ...}
+--   local d = drift.compare(m32, m8)     -- {images = {n =, mean =, p1 =, min =}, texts = ...,
+--                                              top1 = {n =, counted =, share =}}
 local drift = {}
 
 local SIDE = 96
@@ -85,6 +86,23 @@ function drift.cosines(a, b)
            median = percentile(50), min = list[1] }
 end
 
+drift.TIE = 0.001 -- the lead, in cosine, below which the best text is as good as the next
+
+-- Whether the best text of each picture stays the best: {n = pictures, counted = those whose best
+-- text leads by drift.TIE or more in `a`, share = of these with the same in `b`}. NaN of none.
+function drift.top1(a, b)
+  local function best(made) return made.images:normalize():similarity(made.texts:normalize()):topk(2) end
+  local before, values = best(a)
+  local after, counted, kept = best(b), 0, 0
+  for i, top in ipairs(before) do
+    if not values[i][2] or values[i][1] - values[i][2] >= drift.TIE then
+      counted = counted + 1
+      kept = kept + (after[i][1] == top[1] and 1 or 0)
+    end
+  end
+  return { n = #before, counted = counted, share = kept / counted }
+end
+
 local LEAST = 0.1 -- seconds of measurement: a shorter one is noise
 
 -- What a model makes of them: {images =, texts =, seconds = of processor time, the least of
@@ -106,7 +124,8 @@ end
 function drift.compare(base, other, pictures, texts)
   pictures, texts = pictures or drift.pictures(200), texts or drift.texts(200)
   local a, b = drift.embed(base, pictures, texts), drift.embed(other, pictures, texts)
-  return { images = drift.cosines(a.images, b.images), texts = drift.cosines(a.texts, b.texts) }
+  return { images = drift.cosines(a.images, b.images), texts = drift.cosines(a.texts, b.texts),
+           top1 = drift.top1(a, b) }
 end
 
 return drift

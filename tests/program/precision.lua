@@ -14,6 +14,8 @@ local base = clip.model()
 tap.is(base.info.precision, "fp32", "nothing said is float32")
 
 local same = drift.compare(base, clip.model(), pictures, texts)
+tap.is(same.top1.n, 12, "each picture has a best text")
+tap.is(same.top1.share, 1.0, "which stays the best in float32")
 tap.ok(same.images.min > 1 - 1e-6 and same.texts.min > 1 - 1e-6, "float32 does not drift from itself")
 
 -- Whether the rows of two matrices hold the same bits.
@@ -42,6 +44,23 @@ for name, least in pairs { int8 = 0.999, bf16 = 0.9999 } do
   end
   tap.ok(equal(images, model:encode_image({ pictures[5], pictures[6] }), 5) and
          equal(words, model:encode_text({ texts[7] }), 7), name .. ": the same bits alone")
+end
+
+-- Towers with attention over whole sequences, causal and not; each text and picture alone, and
+-- all of them on some threads.
+for _, directory in ipairs { "clip-hf-gelu-legacy", "tiny-chinese-clip", "tiny-siglip", "tiny-openclip-rn" } do
+  for _, precision in ipairs { "fp32", "int8", "bf16" } do
+    local model = clip.model(arg.source .. "/tests/golden/models/" .. directory, { precision = precision })
+    local images, words = model:encode_image(pictures), model:encode_text(texts)
+    local same_bits = true
+    for threads = 1, 3 do
+      same_bits = same_bits and equal(images, model:encode_image(pictures, { threads = threads }), 1) and
+                  equal(words, model:encode_text(texts, { threads = threads }), 1)
+    end
+    for i = 1, #pictures, 5 do same_bits = same_bits and equal(images, model:encode_image({ pictures[i] }), i) end
+    for i = 1, #texts, 7 do same_bits = same_bits and equal(words, model:encode_text({ texts[i] }), i) end
+    tap.ok(same_bits, ("%s, %s: the same bits for any batch and threads"):format(directory, precision))
+  end
 end
 
 -- ---- reports ----
