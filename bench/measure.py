@@ -142,6 +142,8 @@ def best_batch(options, key, engine, row):
     for batch in options.batches:
         engine.tell("batch", batch)
         rates[batch] = float(engine.tell("rate", options.seconds / 2))
+        if batch / rates[batch] > options.seconds:
+            break  # one call of a larger batch would outlast a round
     row["batch"] = max(rates, key=rates.get)
     engine.tell("batch", row["batch"])
 
