@@ -9,13 +9,6 @@ static size_t larger(size_t a, size_t b) {
     return a > b ? a : b;
 }
 
-/* One array out of the scratch, each starting on its own cache line. */
-static void *take(float **scratch, size_t floats) {
-    float *taken = *scratch;
-    *scratch += ce_round_up(floats, CE_MAX_LANES);
-    return taken;
-}
-
 static size_t scores_stride(size_t length) {
     return ce_round_up(length, CE_MAX_LANES);
 }
@@ -38,7 +31,7 @@ static void attend_floats(float *mixed, size_t ld, const ce_attended *x, size_t 
                           size_t size, float *scores, float *scratch) {
     const ce_kernels *kernels = ce_kernels_get();
     size_t mr = kernels->mr, nr = kernels->nr, stride = scores_stride(length);
-    float *a = take(&scratch, ce_round_up(length, mr) * larger(size, length));
+    float *a = ce_take(&scratch, ce_round_up(length, mr) * larger(size, length));
     float *b = scratch;
     kernels->pack(a, x->query, x->query_stride, length, size, mr);
     kernels->pack(b, x->key, x->stride, length, size, nr);
@@ -111,10 +104,11 @@ static void attend_halves(float *mixed, size_t ld, const ce_attended *x, size_t 
                           size_t size, float *scores, float *scratch) {
     const ce_narrow_kernels *kernels = ce_narrow_kernels_get();
     size_t words = words_of(size), keys = words_of(length), nr = kernels->nr;
-    uint16_t *rows = take(&scratch, ce_round_up(length, kernels->mr) * larger(words, keys));
+    float *room = ce_take(&scratch, ce_round_up(length, kernels->mr) * larger(words, keys));
+    uint16_t *rows = (uint16_t *)(void *)room;
     float *panels = scratch; /* words, of which only the bits count */
     round_rows(rows, x->key, x->stride, length, size);
-    ce_kernels_get()->pack(panels, (const float *)(void *)rows, words, length, words, nr);
+    ce_kernels_get()->pack(panels, room, words, length, words, nr);
     round_rows(rows, x->query, x->query_stride, length, size);
     multiply(scores, scores_stride(length), rows, panels, length, length, words);
     soften(scores, length, size);
@@ -133,6 +127,6 @@ size_t ce_attention_scratch(size_t size, size_t longest) {
 void ce_attention_head(float *mixed, size_t ld, const ce_attended *x, size_t length,
                        size_t size, ce_precision precision, float *scratch) {
     bool halves = precision != CE_FP32 && ce_narrow_kernels_get()->tile_bf16;
-    float *scores = take(&scratch, length * scores_stride(length));
+    float *scores = ce_take(&scratch, length * scores_stride(length));
     (halves ? attend_halves : attend_floats)(mixed, ld, x, length, size, scores, scratch);
 }

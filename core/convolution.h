@@ -1,6 +1,6 @@
 /* A convolution without bias and the batch normalisation behind it, which is folded into it
- * when it is loaded: 1x1, or 3x3 with a border of zeros. In float32 a 3x3 one of stride 1
- * goes through core/winograd.
+ * when it is loaded: 1x1, or 3x3 with a border of zeros. A 3x3 one of stride 1 goes through
+ * core/winograd, but in int8.
  *
  *     ce_conv c;
  *     ce_conv_load(&c, weights, "visual.conv2", "visual.bn2", out, in, 3, 1, CE_FP32,
@@ -25,7 +25,7 @@ typedef struct ce_shape {
 } ce_shape;
 
 /* CONV.weight [out, in, kernel, kernel], NORM.weight, .bias, .running_mean, .running_var.
- * `precision` is what ce_conv_narrow will be told: what is to stay float32 may be fast. */
+ * `precision` is what ce_conv_narrow will be told: all but int8 may be fast. */
 int ce_conv_load(ce_conv *c, ce_weights *w, const char *conv, const char *norm, size_t out,
                  size_t in, size_t kernel, size_t stride, ce_precision precision,
                  ce_error *err);

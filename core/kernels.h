@@ -105,4 +105,11 @@ static inline size_t ce_round_up(size_t n, size_t multiple) {
     return (n + multiple - 1) / multiple * multiple;
 }
 
+/* One array out of a scratch arena, each starting on its own cache line. */
+static inline float *ce_take(float **arena, size_t floats) {
+    float *taken = *arena;
+    *arena += ce_round_up(floats, CE_MAX_LANES);
+    return taken;
+}
+
 #endif

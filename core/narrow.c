@@ -377,15 +377,18 @@ bool ce_narrow_is_fast(ce_precision precision) {
                                 : ce_narrow_kernels_get()->tile_bf16 != NULL;
 }
 
-static char own[64], beside[160];
+static char descriptions[CE_PRECISIONS][160];
 
 /* What oneDNN leaves to us is attention. */
 static void describe(void) {
-    snprintf(own, sizeof own, "clipeval %s", ce_narrow_kernels_get()->name);
-    const ce_product *any =
-        is_for_onednn() ? ce_product_get(CE_INT8, PANEL_STEP, PANEL_STEP) : NULL;
-    if (any)
-        snprintf(beside, sizeof beside, "%s and %s", ce_product_description(any), own);
+    const char *own = ce_narrow_kernels_get()->name;
+    for (int p = CE_INT8; p < CE_PRECISIONS; p++) {
+        const ce_product *any =
+            is_for_onednn() ? ce_product_get((ce_precision)p, PANEL_STEP, PANEL_STEP)
+                            : NULL;
+        snprintf(descriptions[p], sizeof descriptions[p], "%s%sclipeval %s",
+                 any ? ce_product_description(any) : "", any ? " and " : "", own);
+    }
 }
 
 const char *ce_narrow_description(ce_precision precision) {
@@ -393,5 +396,5 @@ const char *ce_narrow_description(ce_precision precision) {
     pthread_once(&once, describe);
     if (!has_tiles(precision))
         return "float32 of rounded numbers, without AVX-512 BF16";
-    return beside[0] ? beside : own;
+    return descriptions[precision];
 }

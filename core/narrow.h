@@ -42,8 +42,8 @@ void ce_narrow_forward(const ce_narrow *w, float *y, const ce_rows *x, size_t ro
 /* Whether this CPU multiplies such numbers faster than float32. */
 bool ce_narrow_is_fast(ce_precision precision);
 
-/* "clipeval AVX-512 VNNI", "oneDNN 2.6.3 avx512_core_bf16": what computes CE_INT8 or
- * CE_BFLOAT16 on this CPU; borrowed. */
+/* "clipeval AVX-512 VNNI", "oneDNN 2.6.3 avx512_core_amx and clipeval AVX-512 VNNI and
+ * BF16": what computes CE_INT8 or CE_BFLOAT16 on this CPU; borrowed. */
 const char *ce_narrow_description(ce_precision precision);
 
 #endif

@@ -11,9 +11,10 @@
  * exact integer sums; what is behind them in float32. CE_BFLOAT16: weights and activations
  * rounded to bfloat16 (8 bits of significand), summed in float32.
  *
- * Attention's own products are float32; in CE_INT8 and CE_BFLOAT16 bfloat16, where the CPU
- * has AVX-512 BF16 (core/attention). A ResNet's stem, a tower's last projection, norms and
- * softmax stay float32 in every precision.
+ * Attention's own products over whole sequences (core/attention) are bfloat16 in CE_INT8
+ * and CE_BFLOAT16, where the CPU has AVX-512 BF16. Those of causal texts, of a last block
+ * that is only asked for some rows, and of a pool stay float32 in every precision, as do a
+ * ResNet's stem, a tower's last projection, norms and softmax.
  */
 #ifndef CE_PRECISION_H
 #define CE_PRECISION_H

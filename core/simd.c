@@ -176,7 +176,7 @@ static void pack_rows(float *restrict dst, const float *const *rows, size_t coun
         }
     for (size_t i = 0; i < count; i++)
         for (size_t p = whole; p < k; p++)
-            dst[p * group + i] = rows[i][p];
+            memcpy(dst + p * group + i, rows[i] + p, sizeof *dst); /* whatever its type */
 }
 
 static void pack(float *restrict dst, const float *restrict src, size_t ld, size_t rows,

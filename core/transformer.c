@@ -2,7 +2,6 @@
 
 #include "attention.h"
 
-#include <math.h>
 #include <string.h>
 
 void ce_norm_forward(const ce_norm *norm, float *y, const float *x, size_t stride, size_t n,

@@ -46,7 +46,7 @@ typedef struct ce_transformer {
     size_t width, heads, hidden, layers;
     ce_activation activation;
     bool post_norm;
-    ce_precision precision; /* of the four layers of a block */
+    ce_precision precision; /* of the four layers of a block, and of core/attention */
     bool layer_scale; /* out and proj each have a factor a channel, folded into them */
     float eps;        /* of the layer norms */
     ce_block *blocks;
@@ -86,12 +86,5 @@ void ce_norm_forward(const ce_norm *norm, float *y, const float *x, size_t strid
 int ce_norm_load(ce_norm *norm, ce_weights *w, const char *name, size_t width,
                  ce_error *err);
 void ce_norm_free(ce_norm *norm);
-
-/* One array out of a scratch arena, each starting on its own cache line. */
-static inline float *ce_take(float **arena, size_t floats) {
-    float *taken = *arena;
-    *arena += ce_round_up(floats, CE_MAX_LANES);
-    return taken;
-}
 
 #endif

@@ -62,7 +62,7 @@ local function hint_kernels(hint, report)
   for name, k in pairs(report.kernel) do
     if name ~= "fp32" and not k.fast and report.precisions[name] then
       hint("slow-" .. name, "%s is emulated here: right, and slow (it wants %s)", name,
-           name == "int8" and "AVX-512 VNNI" or "AVX-512 BF16, and oneDNN")
+           name == "int8" and "AVX-512 VNNI" or "AVX-512 BF16")
     end
   end
 end

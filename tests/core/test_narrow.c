@@ -254,6 +254,56 @@ static void a_tile_is_its_naive_twin(void **state) {
         }
 }
 
+/* The same of bfloat16: small integers, whose sums are exact. */
+static void a_tile_of_halves_is_its_naive_twin(void **state) {
+    (void)state;
+    enum { MOST_ROWS = 12, MOST_COLUMNS = 32, WORDS = 7, STRIDE = MOST_COLUMNS + 5 };
+    const ce_narrow_kernels *k = ce_narrow_kernels_get();
+    if (!k->tile_bf16) {
+        print_message("no AVX-512 BF16: skipped\n");
+        skip();
+    }
+    float x[MOST_ROWS * 2 * WORDS], w[2 * WORDS * MOST_COLUMNS], bias[MOST_COLUMNS];
+    uint16_t halves[MOST_ROWS * 2 * WORDS], panel[2 * WORDS * MOST_COLUMNS];
+    for (size_t i = 0; i < k->mr * 2 * WORDS; i++)
+        x[i] = (float)between(-20, 20);
+    for (size_t i = 0; i < 2 * WORDS * k->nr; i++)
+        w[i] = (float)between(-20, 20);
+    for (size_t j = 0; j < k->nr; j++)
+        bias[j] = (float)between(-9, 9);
+    k->round_bf16(halves, x, k->mr * 2 * WORDS);
+    for (size_t p = 0; p < WORDS; p++)
+        k->pair_bf16(panel + p * 2 * k->nr, w + 2 * p * k->nr, w + (2 * p + 1) * k->nr,
+                     k->nr);
+    for (size_t rows = 1; rows <= k->mr; rows++)
+        for (size_t columns = 1; columns <= k->nr; columns++) {
+            float y[MOST_ROWS * STRIDE];
+            for (size_t i = 0; i < MOST_ROWS * STRIDE; i++)
+                y[i] = 3;
+            bool accumulate = columns % 2, biased = columns % 3;
+            k->tile_bf16(&(ce_narrow_tile){.y = y,
+                                           .x = halves,
+                                           .w = panel,
+                                           .y_stride = STRIDE,
+                                           .x_stride = WORDS * CE_NARROW_STEP,
+                                           .k = WORDS * CE_NARROW_STEP,
+                                           .rows = rows,
+                                           .columns = columns,
+                                           .bias = biased ? bias : NULL,
+                                           .accumulate = accumulate});
+            for (size_t i = 0; i < MOST_ROWS; i++)
+                for (size_t j = 0; j < STRIDE; j++) {
+                    float truth = 3;
+                    if (i < rows && j < columns) {
+                        truth = (biased ? bias[j] : 0) + (accumulate ? 3 : 0);
+                        for (size_t p = 0; p < 2 * WORDS; p++)
+                            truth += x[i * 2 * WORDS + p] * w[p * k->nr + j];
+                    }
+                    assert_true(y[i * STRIDE + j] == truth);
+                }
+        }
+}
+
 static double activated(double v, ce_activation a) {
     return a == CE_GELU ? v * 0.5 * erfc(-v / sqrt(2)) : v;
 }
@@ -440,6 +490,7 @@ int main(void) {
         cmocka_unit_test(integer_sums_are_exact),
         cmocka_unit_test(the_largest_products_do_not_saturate),
         cmocka_unit_test(a_tile_is_its_naive_twin),
+        cmocka_unit_test(a_tile_of_halves_is_its_naive_twin),
         cmocka_unit_test(a_layer_is_its_naive_twin),
         cmocka_unit_test(a_row_does_not_depend_on_the_others),
         cmocka_unit_test(scattered_rows_are_put_together),
