@@ -329,8 +329,11 @@ def cpu_name():
 
 def conditions(options):
     version = subprocess.run([options.clipeval, "--version"], capture_output=True, text=True)
-    commit = subprocess.run(["git", "-C", HERE, "describe", "--always", "--dirty"],
-                            capture_output=True, text=True).stdout.strip()
+    def git(*words):
+        return subprocess.run(["git", "-C", HERE.parent, *words], capture_output=True, text=True)
+    commit = git("describe", "--always").stdout.strip()
+    if git("diff", "--quiet", "HEAD", "--", ".", ":!bench/results").returncode == 1:
+        commit += "-dirty"  # what this writes is no change of the program
     governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2 ** 30
     flags = set(Path("/proc/cpuinfo").read_text().split())
