@@ -5,10 +5,6 @@
 
 #include <math.h>
 
-static size_t larger(size_t a, size_t b) {
-    return a > b ? a : b;
-}
-
 static size_t scores_stride(size_t length) {
     return ce_round_up(length, CE_MAX_LANES);
 }
@@ -31,7 +27,7 @@ static void attend_floats(float *mixed, size_t ld, const ce_attended *x, size_t 
                           size_t size, float *scores, float *scratch) {
     const ce_kernels *kernels = ce_kernels_get();
     size_t mr = kernels->mr, nr = kernels->nr, stride = scores_stride(length);
-    float *a = ce_take(&scratch, ce_round_up(length, mr) * larger(size, length));
+    float *a = ce_take(&scratch, ce_round_up(length, mr) * ce_larger(size, length));
     float *b = scratch;
     kernels->pack(a, x->query, x->query_stride, length, size, mr);
     kernels->pack(b, x->key, x->stride, length, size, nr);
@@ -104,7 +100,8 @@ static void attend_halves(float *mixed, size_t ld, const ce_attended *x, size_t 
                           size_t size, float *scores, float *scratch) {
     const ce_narrow_kernels *kernels = ce_narrow_kernels_get();
     size_t words = words_of(size), keys = words_of(length), nr = kernels->nr;
-    float *room = ce_take(&scratch, ce_round_up(length, kernels->mr) * larger(words, keys));
+    float *room =
+        ce_take(&scratch, ce_round_up(length, kernels->mr) * ce_larger(words, keys));
     uint16_t *rows = (uint16_t *)(void *)room;
     float *panels = scratch; /* words, of which only the bits count */
     round_rows(rows, x->key, x->stride, length, size);
@@ -119,8 +116,8 @@ static void attend_halves(float *mixed, size_t ld, const ce_attended *x, size_t 
 
 size_t ce_attention_scratch(size_t size, size_t longest) {
     size_t mr = ce_kernels_get()->mr, nr = ce_kernels_get()->nr;
-    size_t a = ce_round_up(longest, mr) * larger(size, longest);
-    size_t b = larger(ce_round_up(longest, nr) * size, ce_round_up(size, nr) * longest);
+    size_t a = ce_round_up(longest, mr) * ce_larger(size, longest);
+    size_t b = ce_larger(ce_round_up(longest, nr) * size, ce_round_up(size, nr) * longest);
     return longest * scores_stride(longest) + a + b + 3 * CE_MAX_LANES;
 }
 

@@ -101,6 +101,10 @@ typedef struct ce_gemm {
 } ce_gemm;
 void ce_gemm_run(const ce_gemm *g);
 
+static inline size_t ce_larger(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
 static inline size_t ce_round_up(size_t n, size_t multiple) {
     return (n + multiple - 1) / multiple * multiple;
 }

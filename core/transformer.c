@@ -12,10 +12,6 @@ void ce_norm_forward(const ce_norm *norm, float *y, const float *x, size_t strid
                             eps);
 }
 
-static size_t larger(size_t a, size_t b) {
-    return a > b ? a : b;
-}
-
 /* Floats for what a pass keeps of each row; SIZE_MAX where that overflows. */
 static size_t row_scratch(const ce_transformer *t, size_t rows, size_t longest) {
     const size_t sane = (size_t)1 << 36; /* floats: no real model comes near */
@@ -180,7 +176,7 @@ void ce_transformer_forward(const ce_transformer *t, float *x, const size_t *len
     size_t longest = 0;
     for (size_t i = 0; i < n; i++) {
         p.rows += lengths[i];
-        longest = larger(longest, lengths[i]);
+        longest = ce_larger(longest, lengths[i]);
     }
     p.attention = ce_take(&scratch, ce_attention_scratch(t->width / t->heads, longest));
     p.scores = ce_take(&scratch, longest);
@@ -195,7 +191,7 @@ void ce_transformer_forward_tree(const ce_transformer *t, float *x, const uint32
     pass p = {.t = t, .x = x, .rows = rows, .depths = depths};
     size_t deepest = 0;
     for (size_t i = 0; i < rows; i++)
-        deepest = larger(deepest, depths[i] + 1);
+        deepest = ce_larger(deepest, depths[i] + 1);
     p.scores = ce_take(&scratch, deepest);
     p.path = (uint32_t *)ce_take(&scratch, deepest); /* of the same size as a float */
     run(&p, wanted, scratch);

@@ -112,10 +112,6 @@ typedef struct arena {
     float *work;    /* for ce_linear */
 } arena;
 
-static size_t larger(size_t a, size_t b) {
-    return a > b ? a : b;
-}
-
 static size_t scores_stride(const ce_resnet_pool *p) {
     return ce_round_up(p->tokens, CE_MAX_LANES);
 }
@@ -123,7 +119,7 @@ static size_t scores_stride(const ce_resnet_pool *p) {
 /* Lays the arena out from `scratch` on; returns its floats. */
 static size_t lay_out(const ce_resnet_pool *p, arena *s, size_t n, float *scratch) {
     const ce_kernels *kernels = ce_kernels_get();
-    size_t deepest = larger(p->width, p->tokens);
+    size_t deepest = ce_larger(p->width, p->tokens);
     size_t sizes[] = {n * p->tokens * p->width,
                       n * p->width,
                       p->heads * n * p->width,
@@ -131,8 +127,8 @@ static size_t lay_out(const ce_resnet_pool *p, arena *s, size_t n, float *scratc
                       n * p->width,
                       p->heads * scores_stride(p),
                       ce_round_up(p->heads, kernels->mr) * deepest,
-                      larger(ce_round_up(p->tokens, kernels->nr) * p->width,
-                             ce_round_up(p->width, kernels->nr) * p->tokens),
+                      ce_larger(ce_round_up(p->tokens, kernels->nr) * p->width,
+                                ce_round_up(p->width, kernels->nr) * p->tokens),
                       ce_linear_workspace()};
     float **places[] = {&s->x,      &s->queries, &s->asked, &s->part, &s->mixed,
                         &s->scores, &s->a,       &s->b,     &s->work};

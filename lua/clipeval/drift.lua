@@ -91,7 +91,9 @@ drift.TIE = 0.001 -- the lead, in cosine, below which the best text is as good a
 -- Whether the best text of each picture stays the best: {n = pictures, counted = those whose best
 -- text leads by drift.TIE or more in `a`, share = of these with the same in `b`}. NaN of none.
 function drift.top1(a, b)
-  local function best(made) return made.images:normalize():similarity(made.texts:normalize()):topk(2) end
+  local function best(made)
+    return made.images:normalize():similarity(made.texts:normalize()):topk(2)
+  end
   local before, values = best(a)
   local after, counted, kept = best(b), 0, 0
   for i, top in ipairs(before) do

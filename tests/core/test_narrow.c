@@ -194,11 +194,51 @@ static void the_largest_products_do_not_saturate(void **state) {
     free(workspace);
 }
 
-/* Every tile, whole and cut off at every row and column, beside the sums in 64 bits; what
- * is not of the tile stays as it was. */
+enum { MOST_ROWS = 12, MOST_COLUMNS = 32 };
+
+/* What a tile adds to row i, column j. */
+typedef float product(const ce_narrow_tile *t, size_t i, size_t j);
+
+/* Every tile, whole and cut off at every row and column, beside its product; what is not of
+ * the tile stays as it was. bias [nr]; the sums are exact in float32. */
+static void check_tiles(void (*tile)(const ce_narrow_tile *t), ce_narrow_tile t,
+                        const float *bias, product *of) {
+    enum { STRIDE = MOST_COLUMNS + 5 };
+    const ce_narrow_kernels *k = ce_narrow_kernels_get();
+    t.y_stride = STRIDE;
+    for (t.rows = 1; t.rows <= k->mr; t.rows++)
+        for (t.columns = 1; t.columns <= k->nr; t.columns++) {
+            float y[MOST_ROWS * STRIDE];
+            for (size_t i = 0; i < MOST_ROWS * STRIDE; i++)
+                y[i] = 3;
+            t.y = y;
+            t.accumulate = t.columns % 2;
+            t.bias = t.columns % 3 ? bias : NULL;
+            tile(&t);
+            for (size_t i = 0; i < MOST_ROWS; i++)
+                for (size_t j = 0; j < STRIDE; j++) {
+                    float truth = 3;
+                    if (i < t.rows && j < t.columns)
+                        truth = of(&t, i, j) + (t.bias ? bias[j] : 0) +
+                                (t.accumulate ? 3 : 0);
+                    assert_true(y[i * STRIDE + j] == truth);
+                }
+        }
+}
+
+static float product_of_bytes(const ce_narrow_tile *t, size_t i, size_t j) {
+    const uint8_t *x = t->x;
+    const int8_t *w = t->w;
+    size_t nr = ce_narrow_kernels_get()->nr;
+    int64_t sum = 0;
+    for (size_t p = 0; p < t->k; p++)
+        sum += (x[i * t->x_stride + p] - t->zeros[i]) * w[(p / 4 * nr + j) * 4 + p % 4];
+    return (float)sum * t->row_scales[i] * t->column_scales[j];
+}
+
 static void a_tile_is_its_naive_twin(void **state) {
     (void)state;
-    enum { MOST_ROWS = 12, MOST_COLUMNS = 32, K = 24, STRIDE = MOST_COLUMNS + 5 };
+    enum { K = 24 };
     const ce_narrow_kernels *k = ce_narrow_kernels_get();
     assert_true(k->mr <= MOST_ROWS && k->nr <= MOST_COLUMNS);
     uint8_t x[MOST_ROWS * K];
@@ -219,45 +259,31 @@ static void a_tile_is_its_naive_twin(void **state) {
         column_scales[j] = j % 2 ? 0.5f : 4;
         bias[j] = (float)between(-9, 9);
     }
-    for (size_t rows = 1; rows <= k->mr; rows++)
-        for (size_t columns = 1; columns <= k->nr; columns++) {
-            float y[MOST_ROWS * STRIDE];
-            for (size_t i = 0; i < MOST_ROWS * STRIDE; i++)
-                y[i] = 3;
-            bool accumulate = columns % 2, biased = columns % 3;
-            k->tile(&(ce_narrow_tile){.y = y,
-                                      .x = x,
-                                      .w = w,
-                                      .y_stride = STRIDE,
-                                      .x_stride = K,
-                                      .k = K,
-                                      .rows = rows,
-                                      .columns = columns,
-                                      .row_scales = row_scales,
-                                      .zeros = zeros,
-                                      .column_scales = column_scales,
-                                      .totals = totals,
-                                      .bias = biased ? bias : NULL,
-                                      .accumulate = accumulate});
-            for (size_t i = 0; i < MOST_ROWS; i++)
-                for (size_t j = 0; j < STRIDE; j++) {
-                    int64_t sum = 0;
-                    for (size_t p = 0; p < K && i < rows && j < columns; p++)
-                        sum +=
-                            (x[i * K + p] - zeros[i]) * w[(p / 4 * k->nr + j) * 4 + p % 4];
-                    float truth = 3;
-                    if (i < rows && j < columns)
-                        truth = (float)sum * row_scales[i] * column_scales[j] +
-                                (biased ? bias[j] : 0) + (accumulate ? 3 : 0);
-                    assert_true(y[i * STRIDE + j] == truth);
-                }
-        }
+    ce_narrow_tile t = {.x = x,
+                        .w = w,
+                        .x_stride = K,
+                        .k = K,
+                        .row_scales = row_scales,
+                        .zeros = zeros,
+                        .column_scales = column_scales,
+                        .totals = totals};
+    check_tiles(k->tile, t, bias, product_of_bytes);
 }
 
-/* The same of bfloat16: small integers, whose sums are exact. */
+static float product_of_halves(const ce_narrow_tile *t, size_t i, size_t j) {
+    const uint16_t *x = t->x, *w = t->w;
+    size_t nr = ce_narrow_kernels_get()->nr;
+    float sum = 0;
+    for (size_t p = 0; p < t->k / 2; p++)
+        sum +=
+            widened(x[i * t->x_stride / 2 + p]) * widened(w[(p / 2 * nr + j) * 2 + p % 2]);
+    return sum;
+}
+
+/* Of small integers. */
 static void a_tile_of_halves_is_its_naive_twin(void **state) {
     (void)state;
-    enum { MOST_ROWS = 12, MOST_COLUMNS = 32, WORDS = 7, STRIDE = MOST_COLUMNS + 5 };
+    enum { WORDS = 7, K = WORDS * CE_NARROW_STEP };
     const ce_narrow_kernels *k = ce_narrow_kernels_get();
     if (!k->tile_bf16) {
         print_message("no AVX-512 BF16: skipped\n");
@@ -272,36 +298,15 @@ static void a_tile_of_halves_is_its_naive_twin(void **state) {
     for (size_t j = 0; j < k->nr; j++)
         bias[j] = (float)between(-9, 9);
     k->round_bf16(halves, x, k->mr * 2 * WORDS);
-    for (size_t p = 0; p < WORDS; p++)
-        k->pair_bf16(panel + p * 2 * k->nr, w + 2 * p * k->nr, w + (2 * p + 1) * k->nr,
-                     k->nr);
-    for (size_t rows = 1; rows <= k->mr; rows++)
-        for (size_t columns = 1; columns <= k->nr; columns++) {
-            float y[MOST_ROWS * STRIDE];
-            for (size_t i = 0; i < MOST_ROWS * STRIDE; i++)
-                y[i] = 3;
-            bool accumulate = columns % 2, biased = columns % 3;
-            k->tile_bf16(&(ce_narrow_tile){.y = y,
-                                           .x = halves,
-                                           .w = panel,
-                                           .y_stride = STRIDE,
-                                           .x_stride = WORDS * CE_NARROW_STEP,
-                                           .k = WORDS * CE_NARROW_STEP,
-                                           .rows = rows,
-                                           .columns = columns,
-                                           .bias = biased ? bias : NULL,
-                                           .accumulate = accumulate});
-            for (size_t i = 0; i < MOST_ROWS; i++)
-                for (size_t j = 0; j < STRIDE; j++) {
-                    float truth = 3;
-                    if (i < rows && j < columns) {
-                        truth = (biased ? bias[j] : 0) + (accumulate ? 3 : 0);
-                        for (size_t p = 0; p < 2 * WORDS; p++)
-                            truth += x[i * 2 * WORDS + p] * w[p * k->nr + j];
-                    }
-                    assert_true(y[i * STRIDE + j] == truth);
-                }
-        }
+    for (size_t p = 0; p < WORDS; p++) {
+        uint16_t *to = panel + p * 2 * k->nr;
+        const float *even = w + 2 * p * k->nr, *odd = even + k->nr;
+        k->pair_bf16(to, even, odd, k->nr);
+        for (size_t j = 0; j < k->nr; j++) /* where the two rows come to lie */
+            assert_true(widened(to[2 * j]) == even[j] && widened(to[2 * j + 1]) == odd[j]);
+    }
+    ce_narrow_tile t = {.x = halves, .w = panel, .x_stride = K, .k = K};
+    check_tiles(k->tile_bf16, t, bias, product_of_halves);
 }
 
 static double activated(double v, ce_activation a) {

@@ -9,7 +9,8 @@ tap.is(stderr, "", "nothing on stderr")
 for _, part in ipairs { "CPU        ", "engine     ", "model      pocket: ModifiedResNet",
                         "one core", "FMA peak, ", "kernel, fp32", "kernel, int8", "kernel, bf16",
                         "GFLOP/s", "of the peak", "JPEG to pixels", "500 x 375", "images/s",
-                        "prompts/s", "first embedding", "cosine with fp32", "200 texts", "same text first" } do
+                        "prompts/s", "first embedding", "cosine with fp32", "200 texts",
+                        "same text first" } do
   tap.has(screen, part, "the table shows " .. part)
 end
 tap.ok(not screen:find("one core +%d"), "one thread: no second column")

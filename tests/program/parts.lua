@@ -9,7 +9,7 @@ local SCRIPT = [[
 local clip = require "clipeval"
 local evaluation = require "clipeval.evaluation"
 if arg.many then evaluation.MANY, evaluation.PART = tonumber(arg.many), tonumber(arg.part) end
-local items, broken = {}, { width = 1, height = 1, channels = 3, pixels = "\1\2\3" }
+local items = {}
 for i = 1, ]] .. N .. [[ do
   local pixels = string.char(i % 251, i % 239, i % 7 * 30):rep(16)
   items[i] = { id = ("%05d"):format(i), label = i % 3 + 1,
@@ -22,8 +22,8 @@ local model = clip.model(arg.model)
 if arg.ready then io.stdout:setvbuf "no" print "ready" end
 local results = {}
 for i, template in ipairs { "{}", "a {} thing" } do
-  results[i] = clip.zeroshot { model = model, dataset = data,
-                               prompts = { name = "p" .. i, version = "1", templates = { template } } }
+  local prompts = { name = "p" .. i, version = "1", templates = { template } }
+  results[i] = clip.zeroshot { model = model, dataset = data, prompts = prompts }
 end
 return results
 ]]
@@ -33,7 +33,9 @@ local FILES = { "report.csv", "predictions.csv", "classes.csv", "problems.csv" }
 
 local function read(out)
   local text = {}
-  for i, name in ipairs(FILES) do text[i] = tap.read(tap.directory() .. "/" .. out .. "/" .. name) end
+  for i, name in ipairs(FILES) do
+    text[i] = tap.read(tap.directory() .. "/" .. out .. "/" .. name)
+  end
   return table.concat(text, "\n")
 end
 
@@ -54,7 +56,8 @@ tap.is(run("full", "--cache", "cfull", "--cache-size", "30KB", "-o", "many=10", 
 local bytes, told = run("again", "--cache", "c500", "-o", "many=10", "-o", "part=700")
 tap.is(bytes, whole, "all found: the same bytes")
 for i, evaluation in ipairs(told) do
-  tap.is(evaluation.cache.pictures_computed, N // 100, ("evaluation %d: only what cannot be read"):format(i))
+  tap.is(evaluation.cache.pictures_computed, N // 100,
+         ("evaluation %d: only what cannot be read"):format(i))
 end
 tap.is(run("uncached", "--no-cache", "-o", "many=10", "-o", "part=700"), whole,
        "without a cache they stay in memory")
