@@ -47,6 +47,20 @@ add_product(vf acc[MR][NV], int m, const float *restrict a, const float *restric
     }
 }
 
+/* Fetches row i of a tile, where there is one, to write it. */
+static inline void fetch_row(const float *c, size_t ldc, size_t i, int rows) {
+    if (i >= (size_t)rows)
+        return;
+    __builtin_prefetch(c + i * ldc, 1);
+    if (NR > 16)
+        __builtin_prefetch(c + i * ldc + NR - 1, 1);
+}
+
+/* When the rows of a tile are fetched: one a step, the last of them SOON steps before the
+ * end. Those of a wide tile would be pushed out by its operands if they came at once; a
+ * narrow one is over too soon to wait. */
+enum { ONE_BY_ONE = NR > 16, SOON = 7 };
+
 /* A tile of `m` rows, of which the first `rows` exist; m is a constant of each caller. */
 static inline __attribute__((always_inline)) void
 tile_of(int m, float *c, size_t ldc, const float *restrict a, const float *restrict b,
@@ -55,10 +69,8 @@ tile_of(int m, float *c, size_t ldc, const float *restrict a, const float *restr
     vf acc[MR][NV];
 #pragma GCC unroll 16
     for (int i = 0; i < m; i++) {
-        if (i < rows) /* it is on its way while the sums are made */
-            __builtin_prefetch(c + (size_t)i * ldc, 1);
-        if (i < rows && NR > 16)
-            __builtin_prefetch(c + (size_t)i * ldc + NR - 1, 1);
+        if (!ONE_BY_ONE)
+            fetch_row(c, ldc, (size_t)i, rows);
 #pragma GCC unroll 2
         for (int j = 0; j < NV; j++)
             acc[i][j] = splat(0);
@@ -66,6 +78,8 @@ tile_of(int m, float *c, size_t ldc, const float *restrict a, const float *restr
     size_t p = 0;
     for (; p + CE_TILE_STEP <= k; p += CE_TILE_STEP, next += CE_CACHE_LINE) {
         __builtin_prefetch(next);
+        if (ONE_BY_ONE)
+            fetch_row(c, ldc, (k - p) / CE_TILE_STEP - 1 - SOON, rows);
 #pragma GCC unroll 8
         for (int step = 0; step < CE_TILE_STEP; step++, a += MR, b += NR)
             add_product(acc, m, a, b);
