@@ -5,19 +5,31 @@
 
 #include <math.h>
 
+/* Whole tiles, so that none of them has an edge. */
 static size_t scores_stride(size_t length) {
-    return ce_round_up(length, CE_MAX_LANES);
+    return ce_round_up(length, ce_larger(ce_kernels_get()->nr, CE_MAX_LANES));
 }
 
-/* scores [length, stride]: each row becomes its softmax, zeros behind it. */
-static void soften(float *scores, size_t length, size_t size) {
-    size_t stride = scores_stride(length);
+/* The next head's columns of row `i`, which lie beside this one's. */
+static void fetch_next(const ce_attended *x, size_t i, size_t size) {
+    const float *rows[] = {x->query + i * x->query_stride, x->key + i * x->stride,
+                           x->value + i * x->stride};
+    for (size_t k = 0; k < 3; k++)
+        for (size_t p = size; p < 2 * size; p += CE_CACHE_LINE / sizeof(float))
+            __builtin_prefetch(rows[k] + p);
+}
+
+/* scores [length, stride]: each row becomes its softmax, zeros behind it up to a vector.
+ * Meanwhile what the next head reads is fetched. */
+static void soften(float *scores, const ce_attended *x, size_t length, size_t size) {
+    size_t stride = scores_stride(length), whole = ce_round_up(length, CE_MAX_LANES);
     float scale = 1 / sqrtf((float)size);
     for (size_t i = 0; i < length; i++) {
         float *row = scores + i * stride;
-        for (size_t j = length; j < stride; j++)
+        fetch_next(x, i, size);
+        for (size_t j = length; j < whole; j++)
             row[j] = -INFINITY;
-        ce_kernels_get()->softmax(row, stride, scale);
+        ce_kernels_get()->softmax(row, whole, scale);
     }
 }
 
@@ -32,14 +44,14 @@ static void attend_floats(float *mixed, size_t ld, const ce_attended *x, size_t 
     kernels->pack(a, x->query, x->query_stride, length, size, mr);
     kernels->pack(b, x->key, x->stride, length, size, nr);
     ce_gemm_run(&(ce_gemm){.m = length,
-                           .n = length,
+                           .n = ce_round_up(length, nr),
                            .k = size,
                            .a = a,
                            .b = b,
                            .panel = size * nr,
                            .c = scores,
                            .ldc = stride});
-    soften(scores, length, size);
+    soften(scores, x, length, size);
     kernels->pack(a, scores, stride, length, length, mr);
     kernels->pack_columns(b, x->value, x->stride, length, size);
     ce_gemm_run(&(ce_gemm){.m = length,
@@ -108,7 +120,7 @@ static void attend_halves(float *mixed, size_t ld, const ce_attended *x, size_t 
     ce_kernels_get()->pack(panels, room, words, length, words, nr);
     round_rows(rows, x->query, x->query_stride, length, size);
     multiply(scores, scores_stride(length), rows, panels, length, length, words);
-    soften(scores, length, size);
+    soften(scores, x, length, size);
     round_rows(rows, scores, scores_stride(length), length, length);
     pair_values((uint16_t *)(void *)panels, x->value, x->stride, length, size);
     multiply(mixed, ld, rows, panels, length, size, keys);
