@@ -21,14 +21,39 @@ enum { NR = NV * LANES };
 
 extern const ce_kernels CE_KERNELS;
 
-/* The lanes are added in a fixed tree. */
+/* Lane i of the result is lane i + by of v, around its end. */
+#if defined(__AVX512F__)
+#define TURNED(v, by)                                                                      \
+    __builtin_shufflevector(v, v, by, by + 1, by + 2, by + 3, by + 4, by + 5, by + 6,      \
+                            by + 7, by + 8, by + 9, by + 10, by + 11, by + 12, by + 13,    \
+                            by + 14, by + 15)
+#elif defined(__AVX2__)
+#define TURNED(v, by)                                                                      \
+    __builtin_shufflevector(v, v, by, by + 1, by + 2, by + 3, by + 4, by + 5, by + 6,      \
+                            by + 7)
+#else
+#define TURNED(v, by) __builtin_shufflevector(v, v, by, by + 1, by + 2, by + 3)
+#endif
+
+/* All lanes of v in a fixed tree: halves, quarters, ... */
+static inline float fold(vf v, vf (*f)(vf, vf)) {
+#if defined(__AVX512F__)
+    v = f(v, TURNED(v, 8));
+#endif
+#if defined(__AVX2__)
+    v = f(v, TURNED(v, 4));
+#endif
+    v = f(v, TURNED(v, 2));
+    v = f(v, TURNED(v, 1));
+    return v[0];
+}
+
+static inline vf add_vf(vf a, vf b) {
+    return a + b;
+}
+
 static inline float sum_lanes(vf v) {
-    float lane[LANES];
-    store(lane, v);
-    for (int width = LANES / 2; width > 0; width /= 2)
-        for (int i = 0; i < width; i++)
-            lane[i] += lane[i + width];
-    return lane[0];
+    return fold(v, add_vf);
 }
 
 /* acc += the products of column p of a with row p of b, m rows. */
@@ -272,14 +297,9 @@ static void layer_norm(float *y, const float *x, const float *gain, const float 
 
 static void softmax(float *x, size_t n, float scale) {
     vf most = splat(-INFINITY);
-    for (size_t i = 0; i < n; i += LANES) {
-        vf v = load(x + i);
-        most = select_vf(v > most, v, most);
-    }
-    float lane[LANES], top = -INFINITY;
-    store(lane, most);
-    for (int i = 0; i < LANES; i++)
-        top = lane[i] > top ? lane[i] : top;
+    for (size_t i = 0; i < n; i += LANES)
+        most = max_vf(most, load(x + i));
+    float top = fold(most, max_vf);
     vf total = splat(0);
     for (size_t i = 0; i < n; i += LANES) {
         vf e = exp_vf((load(x + i) - splat(top)) * splat(scale));

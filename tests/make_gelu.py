@@ -1,4 +1,4 @@
-"""Fits the polynomial P of core/simd.c's gelu_vf: Phi(-z) = exp(-z^2 / 2) P(t), t = 1 / (1 + z / 3).
+"""Fits the polynomial P of core/simd_math.h's gelu_vf: Phi(-z) = exp(-z^2 / 2) P(t), t = 1 / (1 + z / 3).
 
 Iteratively reweighted least squares (Lawson) on Chebyshev nodes, for the smallest relative
 error over 0 <= z <= 13.5. Needs numpy and scipy; run by hand, prints the ten coefficients.
