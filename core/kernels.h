@@ -32,12 +32,12 @@ typedef struct ce_kernels {
 
     /* c[rows, nr] (row stride ldc), rows <= mr: the first rows of
      * sum over p < k of a[p, mr] b[p, nr], plus bias[nr] where not NULL, plus what c held
-     * where `accumulate`; at last, with `relu`, what is below 0 becomes 0. Meanwhile the
-     * k / CE_TILE_STEP cache lines from `next` on, wherever that is, are fetched: what will
-     * be read soon. */
+     * where `accumulate`; at last, with `relu`, what is below 0 becomes 0. Meanwhile, at
+     * each of k / CE_TILE_STEP steps, the following `lines` cache lines from `next` on,
+     * wherever that is, are fetched: what will be read soon. */
     void (*tile)(float *c, size_t ldc, const float *a, const float *b, size_t k,
-                 const void *next, const float *bias, bool accumulate, bool relu,
-                 size_t rows);
+                 const void *next, size_t lines, const float *bias, bool accumulate,
+                 bool relu, size_t rows);
 
     /* Packs src[rows, k] (row stride ld) for `tile`: groups of `group` rows become
      * [k, group], zeros where rows end. dst holds round_up(rows, group) * k floats. */

@@ -81,29 +81,30 @@ static inline void fetch_row(const float *c, size_t ldc, size_t i, int rows) {
         __builtin_prefetch(c + i * ldc + NR - 1, 1);
 }
 
-/* When the rows of a tile are fetched: one a step, the last of them SOON steps before the
- * end. Those of a wide tile would be pushed out by its operands if they came at once; a
- * narrow one is over too soon to wait. */
-enum { ONE_BY_ONE = NR > 16, SOON = 7 };
+/* A wide tile fetches its rows one a step, the last of them SOON steps before the end: its
+ * operands would push them out if they came at once. A narrow one is over too soon to wait,
+ * nor has it time for more than one line of what is next. */
+enum { WIDE = NR > 16, SOON = 7 };
 
 /* A tile of `m` rows, of which the first `rows` exist; m is a constant of each caller. */
 static inline __attribute__((always_inline)) void
 tile_of(int m, float *c, size_t ldc, const float *restrict a, const float *restrict b,
-        size_t k, const char *next, const float *bias, bool accumulate, bool relu,
-        int rows) {
+        size_t k, const char *next, size_t lines, const float *bias, bool accumulate,
+        bool relu, int rows) {
     vf acc[MR][NV];
 #pragma GCC unroll 16
     for (int i = 0; i < m; i++) {
-        if (!ONE_BY_ONE)
+        if (!WIDE)
             fetch_row(c, ldc, (size_t)i, rows);
 #pragma GCC unroll 2
         for (int j = 0; j < NV; j++)
             acc[i][j] = splat(0);
     }
     size_t p = 0;
-    for (; p + CE_TILE_STEP <= k; p += CE_TILE_STEP, next += CE_CACHE_LINE) {
-        __builtin_prefetch(next);
-        if (ONE_BY_ONE)
+    for (; p + CE_TILE_STEP <= k; p += CE_TILE_STEP, next += lines * CE_CACHE_LINE) {
+        for (size_t line = 0; line < (WIDE ? lines : 1); line++)
+            __builtin_prefetch(next + line * CE_CACHE_LINE);
+        if (WIDE)
             fetch_row(c, ldc, (k - p) / CE_TILE_STEP - 1 - SOON, rows);
 #pragma GCC unroll 8
         for (int step = 0; step < CE_TILE_STEP; step++, a += MR, b += NR)
@@ -131,17 +132,17 @@ tile_of(int m, float *c, size_t ldc, const float *restrict a, const float *restr
 }
 
 static void tile(float *c, size_t ldc, const float *a, const float *b, size_t k,
-                 const void *next, const float *bias, bool accumulate, bool relu,
-                 size_t rows) {
+                 const void *next, size_t lines, const float *bias, bool accumulate,
+                 bool relu, size_t rows) {
     int n = (int)rows;
     if (n == MR)
-        tile_of(MR, c, ldc, a, b, k, next, bias, accumulate, relu, MR);
+        tile_of(MR, c, ldc, a, b, k, next, lines, bias, accumulate, relu, MR);
     else if (n > 2 * MR / 3)
-        tile_of(MR, c, ldc, a, b, k, next, bias, accumulate, relu, n);
+        tile_of(MR, c, ldc, a, b, k, next, lines, bias, accumulate, relu, n);
     else if (n > MR / 3)
-        tile_of(2 * MR / 3, c, ldc, a, b, k, next, bias, accumulate, relu, n);
+        tile_of(2 * MR / 3, c, ldc, a, b, k, next, lines, bias, accumulate, relu, n);
     else
-        tile_of(MR / 3, c, ldc, a, b, k, next, bias, accumulate, relu, n);
+        tile_of(MR / 3, c, ldc, a, b, k, next, lines, bias, accumulate, relu, n);
 }
 
 /* Of each four lanes of a and b: the first two interleaved, the last two interleaved; the
