@@ -19,17 +19,14 @@ static void fetch_next(const ce_attended *x, size_t i, size_t size) {
             __builtin_prefetch(rows[k] + p);
 }
 
-/* scores [length, stride]: each row becomes its softmax, zeros behind it up to a vector.
- * Meanwhile what the next head reads is fetched. */
+/* scores [length, stride]: each row becomes its softmax. Meanwhile what the next head
+ * reads is fetched. */
 static void soften(float *scores, const ce_attended *x, size_t length, size_t size) {
-    size_t stride = scores_stride(length), whole = ce_round_up(length, CE_MAX_LANES);
+    size_t stride = scores_stride(length);
     float scale = 1 / sqrtf((float)size);
     for (size_t i = 0; i < length; i++) {
-        float *row = scores + i * stride;
         fetch_next(x, i, size);
-        for (size_t j = length; j < whole; j++)
-            row[j] = -INFINITY;
-        ce_kernels_get()->softmax(row, whole, scale);
+        ce_kernels_get()->softmax(scores + i * stride, length, scale);
     }
 }
 

@@ -57,7 +57,7 @@ typedef struct ce_kernels {
     void (*layer_norm)(float *y, const float *x, const float *gain, const float *bias,
                        size_t n, float eps);
 
-    /* x[n] = softmax(scale * x[n]); n is a multiple of CE_MAX_LANES, pad with -INFINITY. */
+    /* x[n] = softmax(scale * x[n]), zeros behind it up to a multiple of CE_MAX_LANES. */
     void (*softmax)(float *x, size_t n, float scale);
 
     /* One query of `heads` heads of `size` columns over n rows that lie anywhere: row j is

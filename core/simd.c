@@ -21,41 +21,6 @@ enum { NR = NV * LANES };
 
 extern const ce_kernels CE_KERNELS;
 
-/* Lane i of the result is lane i + by of v, around its end. */
-#if defined(__AVX512F__)
-#define TURNED(v, by)                                                                      \
-    __builtin_shufflevector(v, v, by, by + 1, by + 2, by + 3, by + 4, by + 5, by + 6,      \
-                            by + 7, by + 8, by + 9, by + 10, by + 11, by + 12, by + 13,    \
-                            by + 14, by + 15)
-#elif defined(__AVX2__)
-#define TURNED(v, by)                                                                      \
-    __builtin_shufflevector(v, v, by, by + 1, by + 2, by + 3, by + 4, by + 5, by + 6,      \
-                            by + 7)
-#else
-#define TURNED(v, by) __builtin_shufflevector(v, v, by, by + 1, by + 2, by + 3)
-#endif
-
-/* All lanes of v in a fixed tree: halves, quarters, ... */
-static inline float fold(vf v, vf (*f)(vf, vf)) {
-#if defined(__AVX512F__)
-    v = f(v, TURNED(v, 8));
-#endif
-#if defined(__AVX2__)
-    v = f(v, TURNED(v, 4));
-#endif
-    v = f(v, TURNED(v, 2));
-    v = f(v, TURNED(v, 1));
-    return v[0];
-}
-
-static inline vf add_vf(vf a, vf b) {
-    return a + b;
-}
-
-static inline float sum_lanes(vf v) {
-    return fold(v, add_vf);
-}
-
 /* acc += the products of column p of a with row p of b, m rows. */
 static inline __attribute__((always_inline)) void
 add_product(vf acc[MR][NV], int m, const float *restrict a, const float *restrict b) {
@@ -72,19 +37,19 @@ add_product(vf acc[MR][NV], int m, const float *restrict a, const float *restric
     }
 }
 
+/* A wide tile fetches its rows one a step, the last of them SOON steps before the end: its
+ * operands would push them out if they came at once. A narrow one is over too soon to wait,
+ * nor has it time for more than one line of what is next. */
+enum { WIDE = NR > 16, SOON = 7 };
+
 /* Fetches row i of a tile, where there is one, to write it. */
 static inline void fetch_row(const float *c, size_t ldc, size_t i, int rows) {
     if (i >= (size_t)rows)
         return;
     __builtin_prefetch(c + i * ldc, 1);
-    if (NR > 16)
+    if (WIDE)
         __builtin_prefetch(c + i * ldc + NR - 1, 1);
 }
-
-/* A wide tile fetches its rows one a step, the last of them SOON steps before the end: its
- * operands would push them out if they came at once. A narrow one is over too soon to wait,
- * nor has it time for more than one line of what is next. */
-enum { WIDE = NR > 16, SOON = 7 };
 
 /* A tile of `m` rows, of which the first `rows` exist; m is a constant of each caller. */
 static inline __attribute__((always_inline)) void
@@ -297,18 +262,21 @@ static void layer_norm(float *y, const float *x, const float *gain, const float 
 }
 
 static void softmax(float *x, size_t n, float scale) {
+    size_t padded = ce_round_up(n, CE_MAX_LANES);
+    for (size_t i = n; i < padded; i++)
+        x[i] = -INFINITY;
     vf most = splat(-INFINITY);
-    for (size_t i = 0; i < n; i += LANES)
+    for (size_t i = 0; i < padded; i += LANES)
         most = max_vf(most, load(x + i));
     float top = fold(most, max_vf);
     vf total = splat(0);
-    for (size_t i = 0; i < n; i += LANES) {
+    for (size_t i = 0; i < padded; i += LANES) {
         vf e = exp_vf((load(x + i) - splat(top)) * splat(scale));
         store(x + i, e);
         total += e;
     }
     vf inverse = splat(1 / sum_lanes(total));
-    for (size_t i = 0; i < n; i += LANES)
+    for (size_t i = 0; i < padded; i += LANES)
         store(x + i, load(x + i) * inverse);
 }
 
@@ -329,10 +297,7 @@ static inline void attend_head(float *out, const float *query, const float *keys
                                size_t n, size_t size, float *scores) {
     for (size_t j = 0; j < n; j++)
         scores[j] = dot(query, keys + path[j] * ld, size);
-    size_t padded = ce_round_up(n, CE_MAX_LANES);
-    for (size_t j = n; j < padded; j++)
-        scores[j] = -INFINITY;
-    softmax(scores, padded, 1 / sqrtf((float)size));
+    softmax(scores, n, 1 / sqrtf((float)size));
     size_t whole = size - size % LANES;
     for (size_t i = 0; i < whole; i += LANES) {
         vf total = splat(0);

@@ -5,25 +5,15 @@
 
 #include "simd.h"
 
-#if defined(__AVX2__)
-#include <immintrin.h>
-#endif
-
 static inline vf relu_vf(vf x) {
     /* written so that NaN stays NaN */
     return select_vf(x < splat(0), splat(0), x);
 }
 
-/* The smaller and the larger of a bound and x; NaN stays NaN. The integer nearest to x,
- * |x| < 2^22, and 2^n x for such an n. 1 / x for x in [1, 2^126]: AVX-512 divides slowly,
- * and one step of Newton's makes 24 bits of its estimate's 14. */
+/* The integer nearest to x, |x| < 2^22; x y - z, rounded once where there are FMAs; 2^n x
+ * for such an integer n. 1 / x for x in [1, 2^126]: AVX-512 divides slowly, and one step of
+ * Newton's makes 24 bits of its estimate's 14. */
 #if defined(__AVX512F__)
-static inline vf min_vf(vf bound, vf x) {
-    return (vf)_mm512_min_ps((__m512)bound, (__m512)x);
-}
-static inline vf max_vf(vf bound, vf x) {
-    return (vf)_mm512_max_ps((__m512)bound, (__m512)x);
-}
 static inline vf nearest_vf(vf x) {
     return (vf)_mm512_roundscale_ps((__m512)x, _MM_FROUND_TO_NEAREST_INT);
 }
@@ -38,21 +28,6 @@ static inline vf inverse_vf(vf x) {
     return r + r * (splat(1) - x * r);
 }
 #else
-#if defined(__AVX2__)
-static inline vf min_vf(vf bound, vf x) {
-    return (vf)_mm256_min_ps((__m256)bound, (__m256)x);
-}
-static inline vf max_vf(vf bound, vf x) {
-    return (vf)_mm256_max_ps((__m256)bound, (__m256)x);
-}
-#else
-static inline vf min_vf(vf bound, vf x) {
-    return select_vf(bound < x, bound, x);
-}
-static inline vf max_vf(vf bound, vf x) {
-    return select_vf(bound > x, bound, x);
-}
-#endif
 static inline vf nearest_vf(vf x) {
     const vf bias = splat(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer */
     return x + bias - bias;
@@ -69,8 +44,8 @@ static inline vf inverse_vf(vf x) {
 #endif
 
 /* e^x for x <= 88, and e^-87 below -87: 2^(n + f) for n + f = x / ln 2, |f| <= 1/2, where
- * a polynomial (tests/make_exp.py fits it) comes within 2e-8 of 2^f, relative. 1 / ln 2 is
- * rounded, which costs 1.4e-8 |x|. */
+ * a polynomial (tests/make_polynomials.py fits it) comes within 2e-8 of 2^f, relative. 1 /
+ * ln 2 is rounded, which costs 1.4e-8 |x|. */
 static inline vf exp_bounded_vf(vf x) {
     const vf per_ln2 = splat(1.44269504088896341f);
     static const float coefficients[] = {0.693147182f,   0.240226477f,  0.0555033237f,
@@ -105,7 +80,7 @@ static inline vf gelu_tanh_vf(vf x) {
 }
 
 /* Phi(-|x|) = exp(-x^2 / 2) * P(t), t = 1 / (1 + |x| / 3): the form of Abramowitz and
- * Stegun 7.1.26, with a polynomial of our own (tests/make_gelu.py fits it). */
+ * Stegun 7.1.26, with a polynomial of our own (tests/make_polynomials.py fits it). */
 static inline vf gelu_vf(vf x) {
     vi negative = x < splat(0);
     vf size = select_vf(negative, -x, x);

@@ -7,10 +7,6 @@
 #include <math.h>
 #include <string.h>
 
-#if defined(__AVX2__)
-#include <immintrin.h>
-#endif
-
 #if defined(__AVX512BF16__)
 enum { MR = 12, NV = 2 };
 #define KERNELS_NAME "AVX-512 VNNI and BF16"
@@ -44,27 +40,6 @@ static inline vi splat_vi(int32_t x) {
     return x - (vi){0};
 }
 
-/* One instruction each, which neither compiler finds behind a comparison. */
-static inline vf min_vf(vf a, vf b) {
-#if defined(__AVX512F__)
-    return (vf)_mm512_min_ps((__m512)a, (__m512)b);
-#elif defined(__AVX2__)
-    return (vf)_mm256_min_ps((__m256)a, (__m256)b);
-#else
-    return select_vf(a < b, a, b);
-#endif
-}
-
-static inline vf max_vf(vf a, vf b) {
-#if defined(__AVX512F__)
-    return (vf)_mm512_max_ps((__m512)a, (__m512)b);
-#elif defined(__AVX2__)
-    return (vf)_mm256_max_ps((__m256)a, (__m256)b);
-#else
-    return select_vf(a > b, a, b);
-#endif
-}
-
 typedef struct range {
     vf least, most, poison; /* 0, or NaN where any was NaN or infinite */
 } range;
@@ -73,26 +48,6 @@ static inline void widen_range(range *r, vf v) {
     r->least = min_vf(v, r->least);
     r->most = max_vf(v, r->most);
     r->poison += v * splat(0);
-}
-
-/* Over the lanes. */
-static inline void fold_range(const range *r, float *least, float *most, float *spoilt) {
-#if defined(__AVX512F__)
-    *least = _mm512_reduce_min_ps((__m512)r->least);
-    *most = _mm512_reduce_max_ps((__m512)r->most);
-    *spoilt = _mm512_reduce_add_ps((__m512)r->poison);
-#else
-    float lows[LANES], highs[LANES], poisons[LANES];
-    store(lows, r->least);
-    store(highs, r->most);
-    store(poisons, r->poison);
-    *least = *most = *spoilt = 0;
-    for (size_t i = 0; i < LANES; i++) {
-        *least = lows[i] < *least ? lows[i] : *least;
-        *most = highs[i] > *most ? highs[i] : *most;
-        *spoilt += poisons[i];
-    }
-#endif
 }
 
 /* The least and the largest of x and 0; NaN where any of x is NaN or infinite. */
@@ -111,8 +66,9 @@ static void find_range(const float *x, size_t n, float *least, float *most) {
         r[0].most = max_vf(r[0].most, r[c].most);
         r[0].poison += r[c].poison;
     }
-    float spoilt;
-    fold_range(&r[0], least, most, &spoilt);
+    *least = fold(r[0].least, min_vf);
+    *most = fold(r[0].most, max_vf);
+    float spoilt = sum_lanes(r[0].poison);
     for (size_t i = whole; i < n; i++) {
         *least = x[i] < *least ? x[i] : *least;
         *most = x[i] > *most ? x[i] : *most;

@@ -10,14 +10,13 @@
  * first; scores: room for tokens rounded up to CE_MAX_LANES. */
 static void attend_one(float *mixed, const float *query, const float *key_value,
                        size_t tokens, size_t width, size_t heads, float *scores) {
-    size_t size = width / heads, padded = ce_round_up(tokens, CE_MAX_LANES);
+    size_t size = width / heads;
     for (size_t h = 0; h < heads; h++) {
-        for (size_t t = 0; t < padded; t++)
-            scores[t] = t < tokens ? 0 : -INFINITY;
+        memset(scores, 0, tokens * sizeof *scores);
         for (size_t t = 0; t < tokens; t++)
             for (size_t i = 0; i < size; i++)
                 scores[t] += query[h * size + i] * key_value[t * 2 * width + h * size + i];
-        ce_kernels_get()->softmax(scores, padded, 1 / sqrtf((float)size));
+        ce_kernels_get()->softmax(scores, tokens, 1 / sqrtf((float)size));
         float *head = mixed + h * size;
         memset(head, 0, size * sizeof *head);
         for (size_t t = 0; t < tokens; t++)

@@ -160,18 +160,6 @@ static void add_positions(const ce_resnet_pool *p, float *x, float *mean,
     memcpy(mean, x, width * sizeof *x);
 }
 
-/* x [tokens, width] -> panels [width / nr][tokens][nr]. */
-static void pack_columns(float *panels, const float *x, size_t tokens, size_t width) {
-    size_t nr = ce_kernels_get()->nr;
-    for (size_t j = 0; j < width; j += nr) {
-        size_t cols = width - j < nr ? width - j : nr;
-        for (size_t t = 0; t < tokens; t++, panels += nr) {
-            memcpy(panels, x + t * width + j, cols * sizeof *x);
-            memset(panels + cols, 0, (nr - cols) * sizeof *x);
-        }
-    }
-}
-
 /* Of one picture, whose rows of `asked` [heads] are `ld` apart: what each head asks is
  * replaced by the mixture of x that answers it. */
 static void attend(const ce_resnet_pool *p, const arena *s, float *asked, size_t ld,
@@ -189,14 +177,10 @@ static void attend(const ce_resnet_pool *p, const arena *s, float *asked, size_t
                            .panel = p->width * kernels->nr,
                            .c = s->scores,
                            .ldc = stride});
-    for (size_t h = 0; h < p->heads; h++) {
-        float *row = s->scores + h * stride;
-        for (size_t t = p->tokens; t < stride; t++)
-            row[t] = -INFINITY;
-        kernels->softmax(row, stride, scale);
-    }
+    for (size_t h = 0; h < p->heads; h++)
+        kernels->softmax(s->scores + h * stride, p->tokens, scale);
     kernels->pack(s->a, s->scores, stride, p->heads, p->tokens, kernels->mr);
-    pack_columns(s->b, x, p->tokens, p->width);
+    kernels->pack_columns(s->b, x, p->width, p->tokens, p->width);
     ce_gemm_run(&(ce_gemm){.m = p->heads,
                            .n = p->width,
                            .k = p->tokens,

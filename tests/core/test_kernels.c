@@ -67,12 +67,13 @@ static void softmax_is_the_textbook_s(void **state) {
         size_t padded = ce_round_up(n, CE_MAX_LANES);
         double top = -INFINITY, sum = 0;
         for (size_t i = 0; i < padded; i++) {
-            x[i] = y[i] = i < n ? 30 * uniform() : -INFINITY;
+            x[i] = i < n ? 30 * uniform() : -INFINITY;
+            y[i] = i < n ? x[i] : NAN; /* what is behind them does not matter */
             top = fmax(top, x[i]);
         }
         for (size_t i = 0; i < n; i++)
             sum += exp(0.5 * (x[i] - top));
-        ce_kernels_get()->softmax(y, padded, 0.5f);
+        ce_kernels_get()->softmax(y, n, 0.5f);
         for (size_t i = 0; i < padded; i++)
             assert_true(fabs(y[i] - exp(0.5 * (x[i] - top)) / sum) < 1e-6);
     }
