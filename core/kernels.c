@@ -28,17 +28,18 @@ const ce_kernels *ce_kernels_get(void) {
     return chosen;
 }
 
-/* One tile at c, of which only `cols` columns exist. */
-static void edge_tile(const ce_kernels *kernels, const ce_gemm *g, float *c, const float *a,
-                      const float *b, const void *next, size_t lines, const float *bias,
-                      size_t rows, size_t cols) {
+/* A tile of which only `cols` columns exist. */
+static void edge_tile(const ce_kernels *kernels, ce_tile t, size_t cols) {
     float whole[12 * 32]; /* at least mr * nr of every kernel */
-    for (size_t i = 0; g->accumulate && i < rows; i++)
-        memcpy(whole + i * kernels->nr, c + i * g->ldc, cols * sizeof *c);
-    kernels->tile(whole, kernels->nr, a, b, g->k, next, lines, bias, g->accumulate,
-                  g->activation == CE_RELU, rows);
-    for (size_t i = 0; i < rows; i++)
-        memcpy(c + i * g->ldc, whole + i * kernels->nr, cols * sizeof *c);
+    float *c = t.c;
+    size_t ldc = t.ldc;
+    for (size_t i = 0; t.accumulate && i < t.rows; i++)
+        memcpy(whole + i * kernels->nr, c + i * ldc, cols * sizeof *c);
+    t.c = whole;
+    t.ldc = kernels->nr;
+    kernels->tile(&t);
+    for (size_t i = 0; i < t.rows; i++)
+        memcpy(c + i * ldc, whole + i * kernels->nr, cols * sizeof *c);
 }
 
 void ce_gemm_run(const ce_gemm *g) {
@@ -46,24 +47,27 @@ void ce_gemm_run(const ce_gemm *g) {
     size_t mr = kernels->mr, nr = kernels->nr, tiles = (g->m + mr - 1) / mr;
     /* what each step of each tile fetches of the next panel, so that it is all there */
     size_t step = CE_TILE_STEP * nr * sizeof *g->b / CE_CACHE_LINE;
-    size_t lines = tiles ? (step + tiles - 1) / tiles : 0;
+    ce_tile t = {.ldc = g->ldc,
+                 .k = g->k,
+                 .accumulate = g->accumulate,
+                 .relu = g->activation == CE_RELU,
+                 .lines = tiles ? (step + tiles - 1) / tiles : 0};
     for (size_t j = 0; j < g->n; j += nr) {
-        const float *b = g->b + j / nr * g->panel;
-        const char *next = (const char *)(b + g->panel); /* the next panel */
-        const float *bias = g->bias ? g->bias + j : NULL;
         size_t cols = g->n - j < nr ? g->n - j : nr;
+        t.b = g->b + j / nr * g->panel;
+        t.next = (const char *)(t.b + g->panel);
+        t.bias = g->bias ? g->bias + j : NULL;
         for (size_t i = 0; i < g->m; i += mr) {
-            const float *a = g->a + i * g->k;
-            float *c = g->c + i * g->ldc + j;
-            size_t rows = g->m - i < mr ? g->m - i : mr;
+            t.a = g->a + i * g->k;
+            t.c = g->c + i * g->ldc + j;
+            t.rows = g->m - i < mr ? g->m - i : mr;
             if (cols == nr)
-                kernels->tile(c, g->ldc, a, b, g->k, next, lines, bias, g->accumulate,
-                              g->activation == CE_RELU, rows);
+                kernels->tile(&t);
             else
-                edge_tile(kernels, g, c, a, b, next, lines, bias, rows, cols);
-            next += g->k / CE_TILE_STEP * lines * CE_CACHE_LINE;
-            if (g->activation != CE_NO_ACTIVATION && g->activation != CE_RELU)
-                kernels->activate(c, g->ldc, rows, cols, g->activation);
+                edge_tile(kernels, t, cols);
+            t.next += g->k / CE_TILE_STEP * t.lines * CE_CACHE_LINE;
+            if (g->activation != CE_NO_ACTIVATION && !t.relu)
+                kernels->activate(t.c, g->ldc, t.rows, cols, g->activation);
         }
     }
 }

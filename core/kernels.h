@@ -26,18 +26,27 @@ typedef enum ce_activation {
 #define CE_MAX_LANES 16 /* floats; buffers handed to the kernels are padded to this */
 enum { CE_TILE_STEP = 8, CE_CACHE_LINE = 64 };
 
+/* c[rows, nr], rows <= mr: the first rows of sum over p < k of a[p, mr] b[p, nr], plus
+ * bias[nr] where not NULL, plus what c held where `accumulate`; at last, with `relu`, what
+ * is below 0 becomes 0. */
+typedef struct ce_tile {
+    float *c;
+    size_t ldc, rows; /* floats from one row of c to the next; rows that there are */
+    const float *a, *b;
+    size_t k;
+    const float *bias;
+    bool accumulate, relu;
+    /* At each of k / CE_TILE_STEP steps the following `lines` cache lines from `next` on,
+     * wherever that is, are fetched: what will be read soon. */
+    const char *next;
+    size_t lines;
+} ce_tile;
+
 typedef struct ce_kernels {
     const char *name; /* "AVX-512", "AVX2", "baseline" */
     size_t mr, nr;    /* rows and columns of one tile */
 
-    /* c[rows, nr] (row stride ldc), rows <= mr: the first rows of
-     * sum over p < k of a[p, mr] b[p, nr], plus bias[nr] where not NULL, plus what c held
-     * where `accumulate`; at last, with `relu`, what is below 0 becomes 0. Meanwhile, at
-     * each of k / CE_TILE_STEP steps, the following `lines` cache lines from `next` on,
-     * wherever that is, are fetched: what will be read soon. */
-    void (*tile)(float *c, size_t ldc, const float *a, const float *b, size_t k,
-                 const void *next, size_t lines, const float *bias, bool accumulate,
-                 bool relu, size_t rows);
+    void (*tile)(const ce_tile *t);
 
     /* Packs src[rows, k] (row stride ld) for `tile`: groups of `group` rows become
      * [k, group], zeros where rows end. dst holds round_up(rows, group) * k floats. */

@@ -51,63 +51,58 @@ static inline void fetch_row(const float *c, size_t ldc, size_t i, int rows) {
         __builtin_prefetch(c + i * ldc + NR - 1, 1);
 }
 
-/* A tile of `m` rows, of which the first `rows` exist; m is a constant of each caller. */
-static inline __attribute__((always_inline)) void
-tile_of(int m, float *c, size_t ldc, const float *restrict a, const float *restrict b,
-        size_t k, const char *next, size_t lines, const float *bias, bool accumulate,
-        bool relu, int rows) {
+/* A tile of `m` rows, of which the first `rows` exist; both constants where all do. */
+static inline __attribute__((always_inline)) void tile_of(int m, int rows, ce_tile t) {
     vf acc[MR][NV];
 #pragma GCC unroll 16
     for (int i = 0; i < m; i++) {
         if (!WIDE)
-            fetch_row(c, ldc, (size_t)i, rows);
+            fetch_row(t.c, t.ldc, (size_t)i, rows);
 #pragma GCC unroll 2
         for (int j = 0; j < NV; j++)
             acc[i][j] = splat(0);
     }
     size_t p = 0;
-    for (; p + CE_TILE_STEP <= k; p += CE_TILE_STEP, next += lines * CE_CACHE_LINE) {
-        for (size_t line = 0; line < (WIDE ? lines : 1); line++)
-            __builtin_prefetch(next + line * CE_CACHE_LINE);
+    for (; p + CE_TILE_STEP <= t.k; p += CE_TILE_STEP, t.next += t.lines * CE_CACHE_LINE) {
+        for (size_t line = 0; line < (WIDE ? t.lines : 1); line++)
+            __builtin_prefetch(t.next + line * CE_CACHE_LINE);
         if (WIDE)
-            fetch_row(c, ldc, (k - p) / CE_TILE_STEP - 1 - SOON, rows);
+            fetch_row(t.c, t.ldc, (t.k - p) / CE_TILE_STEP - 1 - SOON, rows);
 #pragma GCC unroll 8
-        for (int step = 0; step < CE_TILE_STEP; step++, a += MR, b += NR)
-            add_product(acc, m, a, b);
+        for (int step = 0; step < CE_TILE_STEP; step++, t.a += MR, t.b += NR)
+            add_product(acc, m, t.a, t.b);
     }
-    for (; p < k; p++, a += MR, b += NR)
-        add_product(acc, m, a, b);
+    for (; p < t.k; p++, t.a += MR, t.b += NR)
+        add_product(acc, m, t.a, t.b);
 #pragma GCC unroll 16
     for (int i = 0; i < m; i++) {
-        float *row = c + (size_t)i * ldc;
+        float *row = t.c + (size_t)i * t.ldc;
         if (i >= rows)
             break;
 #pragma GCC unroll 2
         for (int j = 0; j < NV; j++) {
             vf v = acc[i][j];
-            if (bias)
-                v += load(bias + j * LANES);
-            if (accumulate)
+            if (t.bias)
+                v += load(t.bias + j * LANES);
+            if (t.accumulate)
                 v += load(row + j * LANES);
-            if (relu)
+            if (t.relu)
                 v = relu_vf(v);
             store(row + j * LANES, v);
         }
     }
 }
 
-static void tile(float *c, size_t ldc, const float *a, const float *b, size_t k,
-                 const void *next, size_t lines, const float *bias, bool accumulate,
-                 bool relu, size_t rows) {
-    int n = (int)rows;
-    if (n == MR)
-        tile_of(MR, c, ldc, a, b, k, next, lines, bias, accumulate, relu, MR);
-    else if (n > 2 * MR / 3)
-        tile_of(MR, c, ldc, a, b, k, next, lines, bias, accumulate, relu, n);
-    else if (n > MR / 3)
-        tile_of(2 * MR / 3, c, ldc, a, b, k, next, lines, bias, accumulate, relu, n);
+static void tile(const ce_tile *t) {
+    int rows = (int)t->rows;
+    if (rows == MR)
+        tile_of(MR, MR, *t);
+    else if (rows > 2 * MR / 3)
+        tile_of(MR, rows, *t);
+    else if (rows > MR / 3)
+        tile_of(2 * MR / 3, rows, *t);
     else
-        tile_of(MR / 3, c, ldc, a, b, k, next, lines, bias, accumulate, relu, n);
+        tile_of(MR / 3, rows, *t);
 }
 
 /* Of each four lanes of a and b: the first two interleaved, the last two interleaved; the
