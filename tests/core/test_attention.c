@@ -4,8 +4,8 @@
 #include "attention.h"
 
 #include "kernels.h"
+#include "random_floats.h"
 #include "simd_narrow.h"
-#include "stats.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -14,15 +14,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-static ce_random random_state = {11};
-
-static float *random_floats(size_t n) {
-    float *x = malloc(n * sizeof *x);
-    for (size_t i = 0; i < n; i++)
-        x[i] = (float)((double)(ce_random_next(&random_state) >> 11) * 0x1p-52 - 1);
-    return x;
-}
 
 static bool rounds(ce_precision precision) {
     return precision != CE_FP32 && ce_narrow_kernels_get()->tile_bf16;

@@ -2,27 +2,14 @@
  * depend on the rows around it. ctest runs this once for each instruction set. */
 #include "kernels.h"
 #include "linear.h"
+#include "random_floats.h"
 #include "scratch.h"
-#include "stats.h"
 
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 
 #include <cmocka.h>
-
-static ce_random random_state = {42};
-
-static float uniform(void) {
-    return (float)((double)(ce_random_next(&random_state) >> 11) * 0x1p-52 - 1);
-}
-
-static float *random_floats(size_t n) {
-    float *x = malloc((n + 1) * sizeof *x);
-    for (size_t i = 0; i < n; i++)
-        x[i] = uniform();
-    return x;
-}
 
 static double gelu(double x) {
     return x * 0.5 * erfc(-x / sqrt(2));

@@ -4,9 +4,9 @@
 
 #include "cpu.h"
 #include "onednn.h"
+#include "random_floats.h"
 #include "scratch.h"
 #include "simd_narrow.h"
-#include "stats.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -14,21 +14,8 @@
 
 #include <cmocka.h>
 
-static ce_random random_state = {7};
-
-static float uniform(void) {
-    return (float)((double)(ce_random_next(&random_state) >> 11) * 0x1p-52 - 1);
-}
-
 static int64_t between(int64_t low, int64_t high) {
     return low + (int64_t)(ce_random_next(&random_state) >> 8) % (high - low + 1);
-}
-
-static float *random_floats(size_t n) {
-    float *x = malloc((n + 1) * sizeof *x);
-    for (size_t i = 0; i < n; i++)
-        x[i] = uniform();
-    return x;
 }
 
 static float *workspace_new(void) {
@@ -219,8 +206,8 @@ static void check_tiles(void (*tile)(const ce_narrow_tile *t), ce_narrow_tile t,
                 for (size_t j = 0; j < STRIDE; j++) {
                     float truth = 3;
                     if (i < t.rows && j < t.columns)
-                        truth = of(&t, i, j) + (t.bias ? bias[j] : 0) +
-                                (t.accumulate ? 3 : 0);
+                        truth =
+                            of(&t, i, j) + (t.bias ? bias[j] : 0) + (t.accumulate ? 3 : 0);
                     assert_true(y[i * STRIDE + j] == truth);
                 }
         }

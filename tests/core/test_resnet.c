@@ -2,8 +2,8 @@
  * where it is, every key and value computed. Weights and pictures are random, sizes odd. */
 #include "linear.h"
 #include "model.h"
+#include "random_floats.h"
 #include "scratch.h"
-#include "stats.h"
 #include "team.h"
 
 #include <math.h>
@@ -12,12 +12,6 @@
 #include <stdbool.h>
 
 #include <cmocka.h>
-
-static ce_random random_state = {11};
-
-static double uniform(void) {
-    return (double)(ce_random_next(&random_state) >> 11) * 0x1p-52 - 1;
-}
 
 /* ---- a checkpoint in memory: the tensors are found again by their names ---- */
 

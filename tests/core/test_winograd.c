@@ -1,6 +1,6 @@
 /* Convolutions through core/winograd beside the plain sum in float64, at sizes where tiles
  * end outside the picture, and each picture alone beside all of them. */
-#include "stats.h"
+#include "random_floats.h"
 #include "winograd.h"
 
 #include <math.h>
@@ -10,15 +10,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-static ce_random random_state = {5};
-
-static float *random_floats(size_t n) {
-    float *x = malloc(n * sizeof *x);
-    for (size_t i = 0; i < n; i++)
-        x[i] = (float)((double)(ce_random_next(&random_state) >> 11) * 0x1p-52 - 1);
-    return x;
-}
 
 typedef struct layer {
     size_t out, in;
