@@ -3,6 +3,7 @@
 -- half of the pictures and judged on the other, so that nobody fools themselves.
 local core = require "clipeval.core"
 local classifier = require "clipeval.classifier"
+local embeddings = require "clipeval.embeddings"
 local evaluation = require "clipeval.evaluation"
 local prompts = require "clipeval.prompts"
 local util = require "clipeval.util"
@@ -13,7 +14,7 @@ local STEPS = 10 -- templates that the greedy search takes at most
 -- whether every class has one }; and what run.json says of the prompts.
 local function template_sums(self)
   local texts, first, about, _, counts = self.prompts:render(self.classes)
-  local embeds, sums = evaluation.texts(self, texts), {}
+  local embeds, sums = embeddings.texts(self, texts), {}
   local next_text = table.move(first, 1, #self.classes, 1, {})
   for t, weight in ipairs(self.prompts.weights) do
     local rows, is_whole = {}, true
@@ -45,7 +46,7 @@ end
 -- Those of the items with these numbers that can be read: {embeds =, numbers =, targets =, n =
 -- how many there are, unreadable ones included}.
 local function part_of(self, embeds, row_of, numbers)
-  local rows, read = evaluation.readable(self, row_of, numbers)
+  local rows, read = embeddings.readable(self, row_of, numbers)
   local part = { embeds = embeds and embeds:select(rows), numbers = read, targets = {},
                  n = #numbers }
   for k, i in ipairs(read) do part.targets[k] = self.items[i].label end
@@ -69,7 +70,7 @@ end
 -- All pictures, the first and the second half of them in a seeded order, and a figure: the
 -- accuracy of all templates.
 local function score(self)
-  local embeds, row_of = evaluation.pictures(self)
+  local embeds, row_of = embeddings.pictures(self)
   local numbers, halves = {}, { {}, {} }
   for i = 1, self.n do
     numbers[i] = i

@@ -2,6 +2,7 @@
 -- is normalised, a class is the normalised (weighted) mean of its texts (CLIP_benchmark's
 -- zero_shot_classifier).
 local core = require "clipeval.core"
+local embeddings = require "clipeval.embeddings"
 local evaluation = require "clipeval.evaluation"
 local util = require "clipeval.util"
 
@@ -29,7 +30,7 @@ end
 -- [classes, d]
 function classifier.build(self)
   local texts, first, about, weights = self.prompts:render(self.classes)
-  local embeds = evaluation.texts(self, texts)
+  local embeds = embeddings.texts(self, texts)
   self.about.prompts = about
   local rows = {}
   for class = 1, #self.classes do

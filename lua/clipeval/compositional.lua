@@ -3,6 +3,7 @@
 -- caption belongs to the first picture). Every comparison is strict, as Thrush et al. 2022
 -- define it: a tie is wrong.
 local core = require "clipeval.core"
+local embeddings = require "clipeval.embeddings"
 local evaluation = require "clipeval.evaluation"
 local util = require "clipeval.util"
 
@@ -57,7 +58,7 @@ end
 
 -- hits[k][i]: whether item i wins comparison k
 local function score(self)
-  local embeds, row_of = evaluation.pictures(self)
+  local embeds, row_of = embeddings.pictures(self)
   local hits, lines, two = { {}, {}, {} }, {}, self.two
   for i = 1, self.n do
     lines[i] = row_of[i] and scores_of(self.text_embeds, embeds, i, row_of[i])
@@ -65,7 +66,7 @@ local function score(self)
     for k = 1, 3 do hits[k][i] = won[k] end
     if tied then self.ties = self.ties + 1 end
   end
-  local first = not two and evaluation.first_with_picture(self, row_of)
+  local first = not two and embeddings.first_with_picture(self, row_of)
   self.columns = two and { "id", "text", "image", "group", "score_c1_p1", "score_c1_p2",
                            "score_c2_p1", "score_c2_p2" } or
                  { "id", "right", "score_right", "score_wrong", "picture" }
@@ -110,7 +111,7 @@ return function(spec)
   self.noun = "item"
   local texts
   texts, self.two = captions_of(self)
-  self.text_embeds = evaluation.texts(self, texts)
+  self.text_embeds = embeddings.texts(self, texts)
   local hits = score(self)
   self.text_embeds = nil
   local names = self.two and { "text_score", "image_score", "group_score" } or { "accuracy" }

@@ -2,6 +2,7 @@
 -- normalised embeddings of the training pictures, judged on the test pictures. The strength
 -- of its L2 regularisation is chosen on a validation split (core/probe.h).
 local core = require "clipeval.core"
+local embeddings = require "clipeval.embeddings"
 local evaluation = require "clipeval.evaluation"
 local util = require "clipeval.util"
 
@@ -31,8 +32,8 @@ local function embed(self, data, what, limit)
   local part = evaluation.begin(task, { model = self.model, dataset = data, train = true,
                                         limit = limit or math.maxinteger, seed = self.seed })
   check_classes(part.dataset, self.dataset)
-  local embeds, row_of = evaluation.pictures(part)
-  local rows, numbers = evaluation.readable(part, row_of)
+  local embeds, row_of = embeddings.pictures(part)
+  local rows, numbers = embeddings.readable(part, row_of)
   local labels = {}
   for k, i in ipairs(numbers) do labels[k] = part.items[i].label end
   self.left_out = self.left_out + #part.problems
@@ -91,8 +92,8 @@ end
 
 -- ranks[i], predicted[i] and targets[i] of every item; false where it cannot be read.
 local function predict(self, train, labels, options)
-  local embeds, row_of = evaluation.pictures(self)
-  local rows, numbers, at = evaluation.readable(self, row_of)
+  local embeds, row_of = embeddings.pictures(self)
+  local rows, numbers, at = embeddings.readable(self, row_of)
   if #rows == 0 then
     util.fail("linear_probe: no picture of %s can be read", self.dataset.name)
   end

@@ -1,17 +1,18 @@
 -- clip.match: is this text of this picture? Pairs are scored by their cosine; figures are the
 -- area under the ROC curve, and the accuracy at a threshold.
 local core = require "clipeval.core"
+local embeddings = require "clipeval.embeddings"
 local evaluation = require "clipeval.evaluation"
 local util = require "clipeval.util"
 
 local function score(self)
-  local embeds, row_of = evaluation.pictures(self)
+  local embeds, row_of = embeddings.pictures(self)
   local scores, texts = {}, self.text_embeds
   for i = 1, self.n do
     scores[i] = row_of[i] and
                 texts:slice(i, i):similarity(embeds:slice(row_of[i], row_of[i]))[1][1]
   end
-  local first = evaluation.first_with_picture(self, row_of)
+  local first = embeddings.first_with_picture(self, row_of)
   self.columns = { "id", "text", "match", "score", "picture" }
   function self.each(row)
     for i, item in ipairs(self.items) do
@@ -39,7 +40,7 @@ return function(spec)
   local texts, matches = {}, {}
   for i, item in ipairs(self.items) do texts[i], matches[i] = item.text, item.match end
   self.noun = "pair"
-  self.text_embeds = evaluation.texts(self, texts)
+  self.text_embeds = embeddings.texts(self, texts)
   local scores = score(self)
   local roc = core.roc(scores, matches)
   local most = math.max(roc.positives, roc.negatives) / self.n

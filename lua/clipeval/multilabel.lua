@@ -2,6 +2,7 @@
 -- ranked by their score; figures are average precisions, as CLIP_benchmark's.
 local core = require "clipeval.core"
 local classifier = require "clipeval.classifier"
+local embeddings = require "clipeval.embeddings"
 local evaluation = require "clipeval.evaluation"
 local prompts = require "clipeval.prompts"
 
@@ -43,8 +44,8 @@ end
 
 -- The scores of those pictures that can be read, and each one's line of them.
 local function score(self)
-  local embeds, row_of = evaluation.pictures(self)
-  local rows, read, at = evaluation.readable(self, row_of)
+  local embeds, row_of = embeddings.pictures(self)
+  local rows, read, at = embeddings.readable(self, row_of)
   local scores = #rows > 0 and embeds:select(rows):similarity(self.classifier)
   local ignored = {}
   for k, i in ipairs(read) do ignored[k] = self.items[i].ignored or {} end

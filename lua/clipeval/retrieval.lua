@@ -2,6 +2,7 @@
 -- CLIP_benchmark's (zeroshot_retrieval.py): image retrieval asks with texts, text retrieval
 -- with pictures, and a picture is found when any of its captions is among the first k.
 local core = require "clipeval.core"
+local embeddings = require "clipeval.embeddings"
 local evaluation = require "clipeval.evaluation"
 local util = require "clipeval.util"
 
@@ -64,8 +65,8 @@ end
 
 -- A picture that stands for two items is two; one that cannot be read is a miss.
 local function rank(self)
-  local embeds, row_of = evaluation.pictures(self)
-  local images, item_of, at = evaluation.readable(self, row_of)
+  local embeds, row_of = embeddings.pictures(self)
+  local images, item_of, at = embeddings.readable(self, row_of)
   local image_of_text = {}
   for t, i in ipairs(self.owner) do image_of_text[t] = at[i] or false end
   local found, of_texts = retrieve(embeds, images, self.text_embeds, image_of_text)
@@ -112,7 +113,7 @@ return function(spec)
   end
   self.noun = "picture"
   self.asked, self.owner = captions_of(self, spec.prompt)
-  self.text_embeds = evaluation.texts(self, self.asked)
+  self.text_embeds = embeddings.texts(self, self.asked)
   local of_images, of_texts = rank(self)
   self.text_embeds = nil
   measure(self, "image_retrieval", of_texts, ks,

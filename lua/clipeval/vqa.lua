@@ -3,6 +3,7 @@
 -- worth (answers.lua).
 local answers = require "clipeval.answers"
 local core = require "clipeval.core"
+local embeddings = require "clipeval.embeddings"
 local evaluation = require "clipeval.evaluation"
 local questions = require "clipeval.questions"
 local session = require "clipeval.session"
@@ -188,7 +189,7 @@ local function next_batch(self)
     self.next_group = self.next_group + 1
   end
   if #batch == 0 then return nil end
-  batch.embeds = evaluation.texts(self, batch.list)
+  batch.embeds = embeddings.texts(self, batch.list)
   self.digest = core.sha256(self.digest .. table.concat(batch.list, "\n"))
   return batch
 end
@@ -204,7 +205,7 @@ end
 local function tabulate(self)
   self.columns = { "id", "question", "question_type", "answer_type", "answers", "prediction",
                    "accuracy", "score", "tied", "candidates", "rule", "text", "picture" }
-  local first = evaluation.first_with_picture(self, self.row_of)
+  local first = embeddings.first_with_picture(self, self.row_of)
   function self.each(row)
     for i, item in ipairs(self.items) do
       local found = self.found[i] or {}
@@ -226,7 +227,7 @@ end
 -- The first texts are there before the pictures: an interruption amid these leaves answers.
 local function answer_all(self)
   self.batch = next_batch(self)
-  self.pictures, self.row_of = evaluation.pictures(self)
+  self.pictures, self.row_of = embeddings.pictures(self)
   session.current = self -- also where there are many texts, and it is these that take long
   while self.batch do
     answer(self, self.batch)
@@ -247,7 +248,7 @@ local function answer_kept(self, kept)
       for _, i in ipairs(group.items) do items[#items + 1] = place_of[i] end
       group.items = items
     end
-    self.pictures, self.row_of = evaluation.pictures(self)
+    self.pictures, self.row_of = embeddings.pictures(self)
     answer(self, self.batch)
   end
   self.n = 0

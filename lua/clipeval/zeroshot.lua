@@ -3,6 +3,7 @@
 -- is the normalised mean of its texts, scores are cosines.
 local classifier = require "clipeval.classifier"
 local core = require "clipeval.core"
+local embeddings = require "clipeval.embeddings"
 local evaluation = require "clipeval.evaluation"
 local prompts = require "clipeval.prompts"
 local util = require "clipeval.util"
@@ -77,7 +78,7 @@ local function score(self)
   end
   self.scale = self.about.model.logit_scale
   self.bias = self.about.model.sigmoid and self.about.model.logit_bias or nil
-  evaluation.in_parts(self, function(...) score_part(self, ...) end)
+  embeddings.in_parts(self, function(...) score_part(self, ...) end)
   self.ties = 0
   for i = 1, self.n do self.ties = self.ties + (self.tied[i] and 1 or 0) end
   self.columns = { "id", "target", "prediction", "rank", "score", "tied", "confidence",
