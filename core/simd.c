@@ -21,19 +21,29 @@ enum { NR = NV * LANES };
 
 extern const ce_kernels CE_KERNELS;
 
+/* sum += a * b. Left to itself GCC 12 now and then adds to the product instead, and copies
+ * sums to and fro where registers are few. */
+static inline __attribute__((always_inline)) void multiply_add(vf *sum, vf a, vf b) {
+#if defined(__AVX2__)
+    __asm__("vfmadd231ps %2, %1, %0" : "+v"(*sum) : "v"(a), "v"(b));
+#else
+    *sum += a * b;
+#endif
+}
+
 /* acc += the products of column p of a with row p of b, m rows. */
 static inline __attribute__((always_inline)) void
 add_product(vf acc[MR][NV], int m, const float *restrict a, const float *restrict b) {
     vf bv[NV];
-#pragma GCC unroll 2
+    UNROLL
     for (int j = 0; j < NV; j++)
         bv[j] = load(b + j * LANES);
-#pragma GCC unroll 16
+    UNROLL
     for (int i = 0; i < m; i++) {
         vf av = splat(a[i]);
-#pragma GCC unroll 2
+        UNROLL
         for (int j = 0; j < NV; j++)
-            acc[i][j] += av * bv[j];
+            multiply_add(&acc[i][j], av, bv[j]);
     }
 }
 
@@ -51,14 +61,29 @@ static inline void fetch_row(const float *c, size_t ldc, size_t i, int rows) {
         __builtin_prefetch(c + i * ldc + NR - 1, 1);
 }
 
+static inline __attribute__((always_inline)) void put_row(float *c, const vf sums[NV],
+                                                          const ce_tile *t) {
+    UNROLL
+    for (int j = 0; j < NV; j++) {
+        vf v = sums[j];
+        if (t->bias)
+            v += load(t->bias + j * LANES);
+        if (t->accumulate)
+            v += load(c + j * LANES);
+        if (t->relu)
+            v = relu_vf(v);
+        store(c + j * LANES, v);
+    }
+}
+
 /* A tile of `m` rows, of which the first `rows` exist; both constants where all do. */
 static inline __attribute__((always_inline)) void tile_of(int m, int rows, ce_tile t) {
     vf acc[MR][NV];
-#pragma GCC unroll 16
+    UNROLL
     for (int i = 0; i < m; i++) {
         if (!WIDE)
             fetch_row(t.c, t.ldc, (size_t)i, rows);
-#pragma GCC unroll 2
+        UNROLL
         for (int j = 0; j < NV; j++)
             acc[i][j] = splat(0);
     }
@@ -68,29 +93,16 @@ static inline __attribute__((always_inline)) void tile_of(int m, int rows, ce_ti
             __builtin_prefetch(t.next + line * CE_CACHE_LINE);
         if (WIDE)
             fetch_row(t.c, t.ldc, (t.k - p) / CE_TILE_STEP - 1 - SOON, rows);
-#pragma GCC unroll 8
+        UNROLL
         for (int step = 0; step < CE_TILE_STEP; step++, t.a += MR, t.b += NR)
             add_product(acc, m, t.a, t.b);
     }
     for (; p < t.k; p++, t.a += MR, t.b += NR)
         add_product(acc, m, t.a, t.b);
-#pragma GCC unroll 16
-    for (int i = 0; i < m; i++) {
-        float *row = t.c + (size_t)i * t.ldc;
-        if (i >= rows)
-            break;
-#pragma GCC unroll 2
-        for (int j = 0; j < NV; j++) {
-            vf v = acc[i][j];
-            if (t.bias)
-                v += load(t.bias + j * LANES);
-            if (t.accumulate)
-                v += load(row + j * LANES);
-            if (t.relu)
-                v = relu_vf(v);
-            store(row + j * LANES, v);
-        }
-    }
+    UNROLL
+    for (int i = 0; i < m; i++)
+        if (i < rows)
+            put_row(t.c + (size_t)i * t.ldc, acc[i], &t);
 }
 
 static void tile(const ce_tile *t) {
@@ -193,12 +205,13 @@ static void pack(float *restrict dst, const float *restrict src, size_t ld, size
 static void pack_columns(float *restrict dst, const float *src, size_t ld, size_t k,
                          size_t columns) {
     for (size_t first = 0; first < columns; first += NR)
-        for (size_t p = 0; p < k; p++, dst += NR)
-#pragma GCC unroll 2
+        for (size_t p = 0; p < k; p++, dst += NR) {
+            UNROLL
             for (size_t j = 0; j < NV; j++) {
                 size_t at = first + j * LANES, left = columns > at ? columns - at : 0;
                 store(dst + j * LANES, load_part(src + p * ld + at, left));
             }
+        }
 }
 
 static inline __attribute__((always_inline)) void map(float *x, size_t ld, size_t rows,
@@ -226,12 +239,13 @@ static void activate(float *x, size_t ld, size_t rows, size_t n, ce_activation a
 static float sum(const float *x, size_t n, float centre, bool squared) {
     vf total[4] = {splat(0), splat(0), splat(0), splat(0)}; /* none waits for another */
     size_t i = 0;
-    for (; i + 4 * LANES <= n; i += 4 * LANES)
-#pragma GCC unroll 4
+    for (; i + 4 * LANES <= n; i += 4 * LANES) {
+        UNROLL
         for (size_t j = 0; j < 4; j++) {
             vf d = load(x + i + j * LANES) - splat(centre);
             total[j] += squared ? d * d : d;
         }
+    }
     for (; i + LANES <= n; i += LANES) {
         vf d = load(x + i) - splat(centre);
         total[0] += squared ? d * d : d;
@@ -331,16 +345,16 @@ static inline void winograd_column(vf to[4], vf a, vf b, vf c, vf d) {
 static void winograd_in(float *out, size_t stride, const float *const *in, size_t n) {
     for (size_t i = 0; i < n; i += LANES) {
         vf d[16], half[4][4], whole[4];
-#pragma GCC unroll 16
+        UNROLL
         for (int k = 0; k < 16; k++)
             d[k] = load_part(in[k] + i, n - i);
-#pragma GCC unroll 4
+        UNROLL
         for (int x = 0; x < 4; x++)
             winograd_column(half[x], d[x], d[4 + x], d[8 + x], d[12 + x]);
-#pragma GCC unroll 4
+        UNROLL
         for (int y = 0; y < 4; y++) {
             winograd_column(whole, half[0][y], half[1][y], half[2][y], half[3][y]);
-#pragma GCC unroll 4
+            UNROLL
             for (int x = 0; x < 4; x++)
                 store_part(out + (size_t)(4 * y + x) * stride + i, whole[x], n - i);
         }
@@ -351,16 +365,16 @@ static void winograd_out(float *const *out, const float *in, size_t stride,
                          const float *bias, size_t n) {
     for (size_t i = 0; i < n; i += LANES) {
         vf half[2][4], added = load_part(bias + i, n - i);
-#pragma GCC unroll 4
+        UNROLL
         for (int x = 0; x < 4; x++) { /* A^T = [1 1 1 0; 0 1 -1 -1] */
             vf m[4];
-#pragma GCC unroll 4
+            UNROLL
             for (int y = 0; y < 4; y++)
                 m[y] = load_part(in + (size_t)(4 * y + x) * stride + i, n - i);
             half[0][x] = m[0] + m[1] + m[2];
             half[1][x] = m[1] - m[2] - m[3];
         }
-#pragma GCC unroll 2
+        UNROLL
         for (int y = 0; y < 2; y++) {
             vf left = half[y][0] + half[y][1] + half[y][2];
             vf right = half[y][1] - half[y][2] - half[y][3];

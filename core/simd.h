@@ -20,6 +20,14 @@ enum { LANES = 8 };
 enum { LANES = 4 };
 #endif
 
+/* Before a loop of at most 16 rounds, the same number at every call: it is written out, so
+ * that an array of vectors becomes registers. */
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
 typedef float vf __attribute__((vector_size(LANES * 4)));
 typedef int32_t vi __attribute__((vector_size(LANES * 4)));
 

@@ -53,7 +53,7 @@ static inline vf exp_bounded_vf(vf x) {
     x = max_vf(splat(-87.0f), x);
     vf n = nearest_vf(x * per_ln2), f = product_less_vf(x, per_ln2, n);
     vf p = splat(coefficients[5]);
-#pragma GCC unroll 5
+    UNROLL
     for (int i = 4; i >= 0; i--)
         p = p * f + splat(coefficients[i]);
     return scale_vf(p * f + splat(1), n);
@@ -89,7 +89,7 @@ static inline vf gelu_vf(vf x) {
         6.03113358e-06f, 0.132817909f, 0.134893581f,  0.105359338f, 0.143100798f,
         -0.101906858f,   0.283865392f, -0.324901402f, 0.154495344f, -0.0277301334f};
     vf p = splat(coefficients[9]);
-#pragma GCC unroll 9
+    UNROLL
     for (int i = 8; i >= 0; i--)
         p = p * t + splat(coefficients[i]);
     vf tail = exp_vf(size * size * splat(-0.5f)) * p;

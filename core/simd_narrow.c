@@ -55,10 +55,11 @@ static void find_range(const float *x, size_t n, float *least, float *most) {
     enum { CHAINS = 4 }; /* each waits for its last step: four run beside each other */
     range r[CHAINS] = {{.least = splat(0)}};
     size_t fours = n - n % (CHAINS * LANES), whole = n - n % LANES;
-    for (size_t i = 0; i < fours; i += CHAINS * LANES)
-#pragma GCC unroll 4
+    for (size_t i = 0; i < fours; i += CHAINS * LANES) {
+        UNROLL
         for (size_t c = 0; c < CHAINS; c++)
             widen_range(&r[c], load(x + i + c * LANES));
+    }
     for (size_t i = fours; i < whole; i += LANES)
         widen_range(&r[0], load(x + i));
     for (size_t c = 1; c < CHAINS; c++) {
@@ -271,12 +272,12 @@ static inline __attribute__((always_inline)) void tile_of(size_t m, const ce_nar
         size_t left = t->columns > j * LANES ? t->columns - j * LANES : 0;
         totals[j] = (vi)load_part((const float *)t->totals + j * LANES, left);
     }
-#pragma GCC unroll 12
+    UNROLL
     for (size_t i = 0; i < m; i++) {
         size_t row = i < t->rows ? i : 0;
         __builtin_prefetch(t->y + row * t->y_stride, 1); /* while the sums are made */
         __builtin_prefetch(t->y + row * t->y_stride + LANES, 1);
-#pragma GCC unroll 2
+        UNROLL
         for (size_t j = 0; j < NV; j++)
             sums[i][j] = bf16 ? splat_vi(0) : splat_vi(-t->zeros[row]) * totals[j];
     }
@@ -287,27 +288,27 @@ static inline __attribute__((always_inline)) void tile_of(size_t m, const ce_nar
         x[i] = (const char *)t->x + 3 * i * stride;
     while (w < end) {
         vi columns[NV];
-#pragma GCC unroll 2
+        UNROLL
         for (size_t j = 0; j < NV; j++, w += LANES * CE_NARROW_STEP)
             memcpy(&columns[j], w, sizeof columns[j]);
-#pragma GCC unroll 12
+        UNROLL
         for (size_t i = 0; i < m; i++) {
             int32_t four;
             memcpy(&four, x[i / 3] + i % 3 * stride, sizeof four);
             spread bytes_of_x = spread_four(splat_vi(four));
-#pragma GCC unroll 2
+            UNROLL
             for (size_t j = 0; j < NV; j++)
                 (bf16 ? add_halves : add_products)(&sums[i][j], &bytes_of_x, columns[j]);
         }
-#pragma GCC unroll 4
+        UNROLL
         for (size_t i = 0; i < (m + 2) / 3; i++)
             x[i] += CE_NARROW_STEP;
     }
-#pragma GCC unroll 12
+    UNROLL
     for (size_t i = 0; i < m; i++) {
         if (i >= t->rows)
             break;
-#pragma GCC unroll 2
+        UNROLL
         for (size_t j = 0; j < NV; j++)
             take(t, i, j, sums[i][j], bf16);
     }

@@ -12,13 +12,14 @@ extern const ce_peak_loop CE_PEAK;
 
 static float run(size_t rounds, const float *operands) {
     vf acc[CHAINS], factor = splat(operands[0]), term = splat(operands[1]);
-#pragma GCC unroll 12
+    UNROLL
     for (int i = 0; i < CHAINS; i++)
         acc[i] = splat(operands[2 + i]);
-    for (size_t r = 0; r < rounds; r++)
-#pragma GCC unroll 12
+    for (size_t r = 0; r < rounds; r++) {
+        UNROLL
         for (int i = 0; i < CHAINS; i++)
             acc[i] = acc[i] * factor + term;
+    }
     vf sum = acc[0];
     for (int i = 1; i < CHAINS; i++)
         sum += acc[i];
