@@ -19,12 +19,16 @@ ce_simd ce_cpu_widest_simd(void) {
     return CE_SIMD_BASE;
 }
 
+static bool is_limited_to(const char *set) {
+    const char *limit = getenv("CLIPEVAL_SIMD");
+    return limit && strcmp(limit, set) == 0;
+}
+
 ce_simd ce_cpu_simd(void) {
     ce_simd simd = ce_cpu_widest_simd();
-    const char *limit = getenv("CLIPEVAL_SIMD");
-    if (limit && strcmp(limit, "base") == 0)
+    if (is_limited_to("base"))
         return CE_SIMD_BASE;
-    if (limit && strcmp(limit, "avx2") == 0 && simd > CE_SIMD_AVX2)
+    if ((is_limited_to("avx2") || is_limited_to("avxvnni")) && simd > CE_SIMD_AVX2)
         return CE_SIMD_AVX2;
     return simd;
 }
@@ -32,8 +36,7 @@ ce_simd ce_cpu_simd(void) {
 #if defined(__x86_64__)
 /* What not every CPU with AVX-512 has. */
 static bool is_beyond_avx512(void) {
-    const char *limit = getenv("CLIPEVAL_SIMD");
-    return ce_cpu_simd() == CE_SIMD_AVX512 && !(limit && strcmp(limit, "avx512") == 0);
+    return ce_cpu_simd() == CE_SIMD_AVX512 && !is_limited_to("avx512");
 }
 #endif
 
@@ -48,6 +51,17 @@ bool ce_cpu_has_vnni(void) {
 bool ce_cpu_has_bf16(void) {
 #if defined(__x86_64__)
     return is_beyond_avx512() && __builtin_cpu_supports("avx512bf16");
+#else
+    return false;
+#endif
+}
+
+bool ce_cpu_has_avx_vnni(void) {
+#if defined(__x86_64__)
+    const unsigned avx_vnni = 1u << 4; /* EAX of leaf 7, 1 */
+    unsigned a, b, c, d;
+    return ce_cpu_simd() == CE_SIMD_AVX2 && !is_limited_to("avx2") &&
+           __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & avx_vnni);
 #else
     return false;
 #endif

@@ -29,8 +29,8 @@ struct ce_narrow {
 
 extern const ce_narrow_kernels ce_narrow_kernels_base;
 #if defined(__x86_64__)
-extern const ce_narrow_kernels ce_narrow_kernels_avx2, ce_narrow_kernels_avx512,
-    ce_narrow_kernels_vnni, ce_narrow_kernels_bf16;
+extern const ce_narrow_kernels ce_narrow_kernels_avx2, ce_narrow_kernels_avxvnni,
+    ce_narrow_kernels_avx512, ce_narrow_kernels_vnni, ce_narrow_kernels_bf16;
 #endif
 
 static const ce_narrow_kernels *chosen = &ce_narrow_kernels_base;
@@ -42,6 +42,8 @@ static void choose(void) {
         chosen = ce_cpu_has_bf16() ? &ce_narrow_kernels_bf16 : &ce_narrow_kernels_vnni;
     else if (simd == CE_SIMD_AVX512)
         chosen = &ce_narrow_kernels_avx512;
+    else if (ce_cpu_has_avx_vnni())
+        chosen = &ce_narrow_kernels_avxvnni;
     else if (simd == CE_SIMD_AVX2)
         chosen = &ce_narrow_kernels_avx2;
 #endif
@@ -373,7 +375,7 @@ void ce_narrow_forward(const ce_narrow *w, float *y, const ce_rows *x, size_t ro
 }
 
 bool ce_narrow_is_fast(ce_precision precision) {
-    return precision == CE_INT8 ? ce_cpu_has_vnni()
+    return precision == CE_INT8 ? ce_cpu_has_vnni() || ce_cpu_has_avx_vnni()
                                 : ce_narrow_kernels_get()->tile_bf16 != NULL;
 }
 

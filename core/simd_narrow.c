@@ -16,6 +16,9 @@ enum { MR = 12, NV = 2 };
 #elif defined(__AVX512F__)
 enum { MR = 12, NV = 2 };
 #define KERNELS_NAME "AVX-512, without VNNI"
+#elif defined(__AVXVNNI__)
+enum { MR = 6, NV = 2 };
+#define KERNELS_NAME "AVX-VNNI"
 #elif defined(__AVX2__)
 enum { MR = 3, NV = 2 };
 #define KERNELS_NAME "AVX2, without VNNI"
@@ -191,16 +194,21 @@ static void take_bf16(float *y, const float *sums, size_t n, const float *bias,
 }
 
 /* sums += the four products of each lane; `four` holds bytes of x in every lane. */
+#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
 #if defined(__AVX512VNNI__)
-typedef __m512i spread; /* what the multiplication wants of x */
+#define ENCODING ""
+#else
+#define ENCODING "%{vex%} " /* else the assembler takes that of AVX-512 */
+#endif
+typedef vi spread; /* what the multiplication wants of x */
 
 static inline spread spread_four(vi four) {
-    return (__m512i)four;
+    return four;
 }
 
 /* GCC 12 copies the sums about where it sees the intrinsic: half the speed of the tile. */
 static inline void add_products(vi *sums, const spread *x, vi w) {
-    __asm__("vpdpbusd %2, %1, %0" : "+v"(*sums) : "v"(*x), "v"(w));
+    __asm__(ENCODING "vpdpbusd %2, %1, %0" : "+v"(*sums) : "v"(*x), "v"(w));
 }
 #elif defined(__AVX2__)
 /* A pair of products does not fit the 16 bits of vpmaddubsw, one does: the even bytes and

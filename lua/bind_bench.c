@@ -2,6 +2,7 @@
 #include "bench.h"
 #include "bind.h"
 #include "cpu.h"
+#include "linear.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -82,8 +83,8 @@ static int bench_cpu(lua_State *L) {
     lua_newtable(L);
     ce_lua_set_integer(L, "cores", ce_default_threads());
     ce_lua_set_integer(L, "online", sysconf(_SC_NPROCESSORS_ONLN));
-    ce_lua_set_boolean(L, "vnni", ce_cpu_has_vnni());
-    ce_lua_set_boolean(L, "bf16", ce_cpu_has_bf16());
+    ce_lua_set_boolean(L, "vnni", ce_engine_is_fast(CE_INT8));
+    ce_lua_set_boolean(L, "bf16", ce_engine_is_fast(CE_BFLOAT16));
     ce_lua_set_boolean(L, "limited", ce_cpu_simd() != ce_cpu_widest_simd());
     lua_newtable(L);
     for (int set = CE_SIMD_BASE; set <= (int)ce_cpu_widest_simd(); set++) {

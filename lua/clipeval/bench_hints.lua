@@ -57,12 +57,12 @@ local function hint_kernels(hint, report)
   end
   if not cpu.vnni then
     hint("no-vnni", "this CPU %s: int8 gains little", cpu.limited and "may not use VNNI" or
-         "has no AVX-512 VNNI")
+         "has no VNNI")
   end
   for name, k in pairs(report.kernel) do
     if name ~= "fp32" and not k.fast and report.precisions[name] then
       hint("slow-" .. name, "%s is emulated here: right, and slow (it wants %s)", name,
-           name == "int8" and "AVX-512 VNNI" or "AVX-512 BF16")
+           name == "int8" and "VNNI" or "AVX-512 BF16")
     end
   end
 end
