@@ -13,7 +13,7 @@ static ce_random random_state = {42};
 
 /* In [-1, 1). */
 static inline float uniform(void) {
-    return (float)((double)(ce_random_next(&random_state) >> 11) * 0x1p-52 - 1);
+    return (float)(2 * ce_random_unit(&random_state) - 1);
 }
 
 /* To be freed. One more than n, so that n may be 0. */

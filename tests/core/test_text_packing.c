@@ -50,7 +50,7 @@ typedef struct checkpoint {
 } checkpoint;
 
 static float uniform(ce_random *r) {
-    return (float)((double)(ce_random_next(r) >> 11) * 0x1p-52 - 1);
+    return (float)(2 * ce_random_unit(r) - 1);
 }
 
 /* Weights of about unit gain, so that no layer drowns in another. */
