@@ -375,8 +375,8 @@ void ce_narrow_forward(const ce_narrow *w, float *y, const ce_rows *x, size_t ro
 }
 
 bool ce_narrow_is_fast(ce_precision precision) {
-    return precision == CE_INT8 ? ce_cpu_has_vnni() || ce_cpu_has_avx_vnni()
-                                : ce_narrow_kernels_get()->tile_bf16 != NULL;
+    const ce_narrow_kernels *kernels = ce_narrow_kernels_get();
+    return precision == CE_INT8 ? kernels->vnni : kernels->tile_bf16 != NULL;
 }
 
 static char descriptions[CE_PRECISIONS][160];

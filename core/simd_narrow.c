@@ -8,22 +8,22 @@
 #include <string.h>
 
 #if defined(__AVX512BF16__)
-enum { MR = 12, NV = 2 };
+enum { MR = 12, NV = 2, VNNI = true };
 #define KERNELS_NAME "AVX-512 VNNI and BF16"
 #elif defined(__AVX512VNNI__)
-enum { MR = 12, NV = 2 };
+enum { MR = 12, NV = 2, VNNI = true };
 #define KERNELS_NAME "AVX-512 VNNI"
 #elif defined(__AVX512F__)
-enum { MR = 12, NV = 2 };
+enum { MR = 12, NV = 2, VNNI = false };
 #define KERNELS_NAME "AVX-512, without VNNI"
 #elif defined(__AVXVNNI__)
-enum { MR = 6, NV = 2 };
+enum { MR = 6, NV = 2, VNNI = true };
 #define KERNELS_NAME "AVX-VNNI"
 #elif defined(__AVX2__)
-enum { MR = 3, NV = 2 };
+enum { MR = 3, NV = 2, VNNI = false };
 #define KERNELS_NAME "AVX2, without VNNI"
 #else
-enum { MR = 3, NV = 2 };
+enum { MR = 3, NV = 2, VNNI = false };
 #define KERNELS_NAME "baseline, without VNNI"
 #endif
 
@@ -346,6 +346,7 @@ static void tile_halves(const ce_narrow_tile *t) {
 
 const ce_narrow_kernels CE_NARROW_KERNELS = {
     .name = KERNELS_NAME,
+    .vnni = VNNI,
     .mr = MR,
     .nr = NV * LANES,
     .quantise = quantise,

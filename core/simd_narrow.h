@@ -39,6 +39,7 @@ typedef struct ce_narrow_tile {
 
 typedef struct ce_narrow_kernels {
     const char *name; /* "AVX-512 VNNI" */
+    bool vnni;        /* four products of bytes in one step */
     size_t mr, nr;    /* rows and columns of one tile */
 
     /* x[n] = about scale * (q[n] - zero), with 0 exactly: the 256 steps reach from the
