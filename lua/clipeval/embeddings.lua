@@ -271,14 +271,17 @@ function embeddings.first_with_picture(self, row_of)
   return first
 end
 
--- Whether the pictures of item i are there, or it was judged with an earlier part.
-function embeddings.done(self, i)
-  if self.first and i < self.first then return true end
-  local wanted = self.wanted and self.wanted[i]
-  if type(wanted) == "string" then wanted = { wanted } end
-  local memo, done = memo_of_pictures(self), wanted ~= nil or not self.first
-  for _, key in ipairs(wanted or {}) do done = done and memo.row[key] end
-  return done
+-- The numbers of the items whose pictures are there, or that were judged with an earlier part.
+function embeddings.done(self)
+  local memo, numbers = memo_of_pictures(self), {}
+  for i = 1, #self.items do
+    local wanted = self.wanted and self.wanted[i]
+    local done = not self.first or i < self.first or wanted ~= nil
+    if type(wanted) == "string" then wanted = { wanted } end
+    for _, key in ipairs(wanted or {}) do done = done and memo.row[key] end
+    if done then numbers[#numbers + 1] = i end
+  end
+  return numbers
 end
 
 return embeddings

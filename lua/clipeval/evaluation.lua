@@ -123,19 +123,11 @@ function evaluation.finish(self)
   return self
 end
 
--- Only the items that are done stay; returns their numbers.
-local function keep_done(self)
-  local items, kept = {}, {}
-  for i, item in ipairs(self.items) do
-    if embeddings.done(self, i) then items[#items + 1], kept[#kept + 1] = item, i end
-  end
-  self.items, self.n = items, #items
-  return kept
-end
-
--- Without figures: what an interruption left.
+-- Without figures: what an interruption left. Only the items that are done stay.
 function evaluation.finish_partial(self)
-  local kept = keep_done(self)
+  local kept, items = embeddings.done(self), {}
+  for k, i in ipairs(kept) do items[k] = self.items[i] end
+  self.items, self.n = items, #items
   self.interrupted, self.metrics = true, nil
   self.partial(self, kept)
   return self
